@@ -1,0 +1,1 @@
+"""Metrics over tables; a metric cannot see a model."""

@@ -1,0 +1,1 @@
+"""The attention tower, its heads, and the rater."""

@@ -1,0 +1,1 @@
+"""Users are grouped, described and named."""

@@ -1,0 +1,1 @@
+"""Tables become language sequences within a token budget."""

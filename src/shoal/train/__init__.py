@@ -1,0 +1,1 @@
+"""One training loop, read from top to bottom."""
