@@ -1,0 +1,245 @@
+"""Segments of users: fitted once, then frozen, so that newcomers are placed where the same past was placed before.
+
+    vectors (users, width) --unit--> minus mean --unit--> cosine to centers (k, width) --softmax--> memberships
+
+User vectors share a common direction (what everyone likes); taking out the mean leaves what tells users apart. A
+vector's length does not count. Users with fewer than `min_events` events, or without a direction, stay unassigned (-1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from shoal.errors import MismatchError, NotEnoughDataError
+from shoal.seeding import generator
+from shoal.segment.choose import CHOICE, Choice, alone, choose, given
+from shoal.segment.spherical import cluster, improve, unit
+from shoal.tables import UNASSIGNED
+
+ALIKE = 1e-4
+"""A vector of length one that lies no farther from the mean than this has no direction beside rounding."""
+
+START_SAMPLE = 50_000  # starts are compared on at most so many users; the best is then run on everyone
+BLOCK_USERS = 65_536
+COLDEST, HOTTEST = 0.005, 5.0  # temperatures; cosines differ by at most 2
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Segments in a frozen space.
+
+    Attributes
+    ----------
+    centers : numpy.ndarray
+        (k, width) float32, rows of length one, largest segment first; one row of zeros if there is one segment.
+    mean : numpy.ndarray
+        (width,) float32: the mean of the users' vectors of length one, taken out before comparing.
+    temperature : float
+        Of the memberships; see `memberships`.
+    min_events : int
+        Users with fewer events are not placed.
+    choice : polars.DataFrame
+        Why this many: n, stability, apart, separation, smallest, verdict; see `shoal.segment.choose.choose`.
+    reason : str
+        The same in one sentence.
+    """
+
+    centers: np.ndarray
+    mean: np.ndarray
+    temperature: float
+    min_events: int
+    choice: pl.DataFrame
+    reason: str
+
+    @property
+    def n(self) -> int:
+        """Number of segments, the unassigned left out."""
+        return len(self.centers)
+
+    def memberships(self, vectors: np.ndarray) -> np.ndarray:
+        """Return how far each user belongs to each segment: (users, k) float32, 0 to 1, a row sums to 1.
+
+        Softmax of the cosines to the centres. Its temperature is such that, over the users of the fit, the mean of the
+        largest membership is the share of users whom a refit on half of the users put into the same segment. So a
+        strength of .9 says: nine of ten refits agree. It says nothing of how a user's own past might have turned out.
+        """
+        vectors = _checked(vectors, len(self.mean))
+        out = np.empty((len(vectors), self.n), np.float32)
+        for start in range(0, len(vectors), BLOCK_USERS):
+            rows = _centred(vectors[start : start + BLOCK_USERS], self.mean)
+            out[start : start + BLOCK_USERS] = _softmax(rows @ self.centers.T, self.temperature)
+        return out
+
+    def assign(self, vectors: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Place users.
+
+        Parameters
+        ----------
+        vectors : numpy.ndarray
+            (users, width).
+        counts : numpy.ndarray
+            (users,) events that each vector was made from.
+
+        Returns
+        -------
+        segment : numpy.ndarray
+            (users,) int32: the segment with the largest membership; -1 for fewer than `min_events` events, or a vector
+            of zeros.
+        strength : numpy.ndarray
+            (users,) float32: that membership; 0 for -1.
+
+        Raises
+        ------
+        MismatchError
+            The vectors have another width than those of the fit, or there are more or fewer counts than vectors.
+        """
+        memberships = self.memberships(vectors)
+        placed = _placeable(vectors, counts, self.min_events)
+        segment = np.where(placed, memberships.argmax(axis=1), UNASSIGNED).astype(np.int32)
+        return segment, np.where(placed, memberships.max(axis=1), 0).astype(np.float32)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the arrays, for storage."""
+        return {"centers": self.centers, "mean": self.mean}
+
+    def document(self) -> dict[str, Any]:
+        """Return everything that is no array, for JSON."""
+        return {
+            "temperature": self.temperature,
+            "min_events": self.min_events,
+            "reason": self.reason,
+            "choice": self.choice.to_dicts(),
+        }
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, np.ndarray], document: Mapping[str, Any]) -> Self:
+        """Return the segmentation that `tensors()` and `document()` came from."""
+        return cls(
+            centers=tensors["centers"],
+            mean=tensors["mean"],
+            temperature=document["temperature"],
+            min_events=document["min_events"],
+            choice=pl.DataFrame(document["choice"], schema=CHOICE, orient="row"),
+            reason=document["reason"],
+        )
+
+
+def fit_segments(
+    vectors: np.ndarray, counts: np.ndarray, *, n: int | None, at_most: int, min_events: int, seed: int
+) -> Segmentation:
+    """Group users by their vectors.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray
+        (users, width) float32.
+    counts : numpy.ndarray
+        (users,) events that each vector was made from.
+    n : int or None
+        Number of segments; None chooses it from 2 to `at_most`, or 1 where users are too few or too much alike.
+    min_events : int
+        Users with fewer events take no part, and stay unassigned.
+    seed : int
+        Same seed, same segments.
+
+    Raises
+    ------
+    NotEnoughDataError
+        `n` is larger than the number of users that can be placed, or than the number of different directions.
+    MismatchError
+        There are more or fewer counts than vectors.
+    """
+    vectors = _checked(vectors, vectors.shape[-1])
+    placed = np.flatnonzero(_placeable(vectors, counts, min_events))
+    if n is not None and n > len(placed):
+        raise NotEnoughDataError(
+            f"segment.n = {n}, and only {len(placed):,} of {len(vectors):,} users have the {min_events} events to be "
+            f"placed. Set segment.n to at most {len(placed)}, leave it out, or lower segment.min_events."
+        )
+    mean = unit(vectors[placed]).mean(axis=0, dtype=np.float64) if len(placed) else np.zeros(vectors.shape[1])
+    mean = mean.astype(np.float32)
+    rows = _centred(vectors[placed], mean)
+    choice = _number(rows, n, at_most, seed, len(vectors), min_events)
+    centers = _centers(rows, choice.n, seed)
+    temperature = _temperature(rows, centers, choice.agreement)
+    return Segmentation(centers, mean, temperature, min_events, choice.table, choice.reason)
+
+
+def _number(rows: np.ndarray, n: int | None, at_most: int, seed: int, users: int, min_events: int) -> Choice:
+    if n is not None:
+        return given(rows, n, seed=seed)
+    if not len(rows):
+        return alone(
+            f"One segment, with nobody in it: none of {users:,} users has the {min_events} events to be placed."
+        )
+    if not rows.any():
+        return alone(f"One segment: the {len(rows):,} users that can be placed all have the same vector.")
+    return choose(rows, at_most=at_most, seed=seed)
+
+
+def _centers(rows: np.ndarray, n: int, seed: int) -> np.ndarray:
+    if n == 1:
+        return np.zeros((1, rows.shape[1]), np.float32)
+    rng = generator(seed, "segments")
+    part = rows
+    if len(rows) > START_SAMPLE:
+        part = rows[np.sort(rng.choice(len(rows), max(n, START_SAMPLE), replace=False))]
+    found = cluster(part, n, rng)
+    if part is not rows:
+        found = improve(rows, found.centers, max_iter=100, tol=1e-4)
+    used = int(found.labels.max()) + 1
+    if used < n:
+        raise NotEnoughDataError(
+            f"segment.n = {n}, and the {len(rows):,} users that can be placed have only {used} different vectors. "
+            f"Set segment.n to at most {used}, or leave it out."
+        )
+    return found.centers
+
+
+def _temperature(rows: np.ndarray, centers: np.ndarray, agreement: float) -> float:
+    """Find, by halving, the temperature at which the mean largest membership is `agreement`; it falls with it."""
+    if len(centers) == 1:
+        return 1.0
+    cosines = rows[:: max(1, len(rows) // BLOCK_USERS)] @ centers.T
+    low, high = np.log(COLDEST), np.log(HOTTEST)
+    for _ in range(30):
+        middle = (low + high) / 2
+        sharper = _softmax(cosines, float(np.exp(middle))).max(axis=1).mean() > agreement
+        low, high = (middle, high) if sharper else (low, middle)
+    return float(np.exp((low + high) / 2))
+
+
+def _softmax(cosines: np.ndarray, temperature: float) -> np.ndarray:
+    powers = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / np.float32(temperature))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _centred(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return rows of length one without the mean; a row of zeros where nothing but rounding is left."""
+    rows = unit(vectors) - mean
+    rows[np.linalg.norm(rows, axis=1) < ALIKE] = 0
+    return unit(rows)
+
+
+def _placeable(vectors: np.ndarray, counts: np.ndarray, min_events: int) -> np.ndarray:
+    if len(counts) != len(vectors):
+        raise MismatchError(f"There are {len(vectors):,} user vectors and {len(counts):,} counts of events.")
+    return (np.asarray(counts) >= min_events) & vectors.any(axis=1)
+
+
+def _checked(vectors: np.ndarray, width: int) -> np.ndarray:
+    vectors = np.asarray(vectors, dtype=np.float32)
+    if vectors.ndim != 2 or vectors.shape[1] != width:
+        raise MismatchError(
+            f"The segments were made from vectors of width {width}; these have shape {vectors.shape}. "
+            "Make them with the same model, or fit again."
+        )
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"The vector of user row {int(np.argmin(finite))} holds NaN or infinity.")
+    return vectors
