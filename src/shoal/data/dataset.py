@@ -9,8 +9,25 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from shoal.errors import NotEnoughDataError
-from shoal.tables import AT, ITEM, ITEMS, RATING, USER, USERS, WEIGHT, check_interactions, check_items, check_users
+from shoal.errors import NotEnoughDataError, TableError
+from shoal.tables import (
+    AT,
+    INTERACTIONS_OPTIONAL,
+    ITEM,
+    ITEMS,
+    RATING,
+    USER,
+    USERS,
+    WEIGHT,
+    check_interactions,
+    check_items,
+    check_users,
+)
+
+EARLIER = "an earlier event of the same user and item"
+"""The reason under which the events of a pair before its last one are counted as dropped."""
+MANY_LEVELS = 20
+"""A scale with more different ratings than this counts as continuous."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +133,17 @@ class Dataset:
         return replace(self, interactions=interactions)
 
     def fingerprint(self) -> str:
-        """Return a short hash of the tables' content that does not depend on the order of rows."""
+        """Return a short hash of the tables' content that does not depend on the order of rows or columns.
+
+        It holds for one version of polars, whose row hash it is made from.
+        """
         digest = hashlib.sha256()
         for table in (self.interactions, self.items, self.users):
-            plain = table.with_columns(pl.col(pl.Categorical).cast(pl.String))
-            digest.update(repr(list(plain.schema.items())).encode())
-            digest.update(np.sort(plain.hash_rows(seed=0).to_numpy()).tobytes())
+            table = table.select(sorted(table.columns))
+            digest.update(repr([(c, str(t)) for c, t in table.schema.items()]).encode())
+            # in slices: the ids of 25 million events as strings would take a gigabyte
+            hashes = [_hash_rows(part) for part in table.iter_slices(1 << 20)]
+            digest.update(np.sort(np.concatenate(hashes) if hashes else np.empty(0, np.uint64)).tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -136,17 +158,23 @@ def make(
 ) -> Dataset:
     """Make a checked Dataset from polars tables that are in memory.
 
-    Ids may have any type; they become categoricals. Items and users that only occur in `interactions` are added to
-    `items` and `users` with empty fields. The scale is taken from the ratings unless given.
+    Ids may have any type; they become categoricals. Ratings and weights of any number type become Float32, times
+    microseconds in UTC. Of several events of one user and item the last is kept; without a `report` the others are
+    counted as dropped in a new one. Items and users that only occur in `interactions` are added to `items` and `users`
+    with empty fields. The scale is taken from the ratings unless given.
 
     Raises
     ------
     TableError
-        A table lacks a needed column, or has it with a type that cannot serve.
+        A table lacks a needed column, or has it with a type that cannot serve; a rating or weight is missing or not
+        finite, or lies outside the scale given.
     NotEnoughDataError
         There is no interaction, or one user or one item alone.
     """
-    interactions = check_interactions(_with_ids(interactions, USER, ITEM))
+    rows_in = interactions.height
+    interactions = check_interactions(_with_types(_with_ids(interactions, USER, ITEM)))
+    _check_values(interactions)
+    interactions, earlier = last_of_pairs(interactions)
     items = check_items(_complete(items, interactions, ITEM, ITEMS))
     users = check_users(_complete(users, interactions, USER, USERS))
     if not interactions.height:
@@ -157,17 +185,63 @@ def make(
                 f"All {interactions.height:,} interactions belong to one {word}, {interactions[column][0]}; "
                 f"segments and recommendations need at least two {word}s. Check the {column} column."
             )
-    if RATING in interactions.columns:
-        scale = _scale(interactions[RATING], scale)
-    else:
-        scale = None
-    report = report or ReadReport(interactions.height, interactions.height)
+    scale = _scale(interactions[RATING], scale) if RATING in interactions.columns else None
+    report = report or ReadReport(rows_in, interactions.height, {EARLIER: earlier} if earlier else {})
     return Dataset(interactions, items, users, scale, report, name)
+
+
+def last_of_pairs(interactions: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Return each pair's last event, in the order of the table, and how many earlier ones were left out.
+
+    Last by time, then by place in the table; an event without a time stands before those with one.
+    """
+    pair = interactions.select(
+        pl.col(USER).to_physical().cast(pl.UInt64) * 2**32 + pl.col(ITEM).to_physical().cast(pl.UInt64)
+    ).to_series()
+    if pair.n_unique() == interactions.height:
+        return interactions, 0
+    row = pl.int_range(interactions.height, dtype=pl.UInt32).alias("row")
+    moment = [pl.col(AT)] if AT in interactions.columns else []
+    # A table of numbers alone is sorted, and only where pairs repeat: texts and 25 million rows stay where they are.
+    order = interactions.select(pair.alias("pair"), *moment, row).filter(pl.Series(pair.is_duplicated()))
+    earlier = order.sort(*moment, "row", nulls_last=False).filter(~pl.col("pair").is_last_distinct())["row"]
+    keep = np.ones(interactions.height, bool)
+    keep[earlier.to_numpy()] = False
+    return interactions.filter(pl.Series(keep)), len(earlier)
+
+
+def _hash_rows(table: pl.DataFrame) -> np.ndarray:
+    return table.with_columns(pl.col(pl.Categorical).cast(pl.String)).hash_rows(seed=0).to_numpy()
 
 
 def _with_ids(table: pl.DataFrame, *columns: str) -> pl.DataFrame:
     cast = [pl.col(c).cast(pl.String).cast(pl.Categorical) for c in columns if c in table.columns]
     return table.with_columns(cast)
+
+
+def _with_types(table: pl.DataFrame) -> pl.DataFrame:
+    """Bring numbers and times to the types of an Interactions table; what is of another kind is left to the check."""
+    casts = []
+    for column, dtype in INTERACTIONS_OPTIONAL.items():
+        found = table.schema.get(column)
+        if found is None or found == dtype:
+            continue
+        if isinstance(found, pl.Datetime) and found.time_zone is not None:
+            casts.append(pl.col(column).dt.convert_time_zone("UTC").dt.replace_time_zone(None).cast(dtype))
+        elif (dtype.is_float() and found.is_numeric()) or (column == AT and found.is_temporal()):
+            casts.append(pl.col(column).cast(dtype))
+    return table.with_columns(casts)
+
+
+def _check_values(interactions: pl.DataFrame) -> None:
+    for column in (RATING, WEIGHT):
+        if column in interactions.columns:
+            bad = int((~interactions[column].is_finite()).fill_null(True).sum())
+            if bad:
+                raise TableError(
+                    f"interactions: {column} is missing or not finite in {bad:,} of {interactions.height:,} rows. "
+                    f"Leave these rows out, or the column {column} if the events have no value."
+                )
 
 
 def _complete(table: pl.DataFrame | None, interactions: pl.DataFrame, column: str, needed: Any) -> pl.DataFrame:
@@ -181,9 +255,18 @@ def _complete(table: pl.DataFrame | None, interactions: pl.DataFrame, column: st
 
 
 def _scale(ratings: pl.Series, given: Scale | tuple[float, float] | None) -> Scale:
-    levels = ratings.unique().drop_nulls().sort().to_list()
-    levels = levels if len(levels) <= 20 else []
+    """Return the scale given, with the levels that occur, or the one that the ratings span."""
+    distinct = ratings.unique().sort()
+    # Through the shortest decimal: a Float32 of 3.1 would be the level 3.0999999.
+    values = [float(str(v)) for v in distinct.to_numpy()] if len(distinct) <= MANY_LEVELS else []
+    ends = [float(str(v)) for v in (distinct.to_numpy()[0], distinct.to_numpy()[-1])]
     if isinstance(given, Scale):
-        return given
-    low, high = given if given is not None else (float(ratings.min()), float(ratings.max()))  # type: ignore[arg-type]
-    return Scale(float(low), float(high), tuple(levels))
+        low, high, levels = given.low, given.high, given.levels
+    else:
+        low, high = (float(v) for v in given) if given is not None else ends
+        levels = tuple(values)
+    if ends[0] < low or ends[1] > high:
+        raise TableError(
+            f"interactions: ratings from {ends[0]:g} to {ends[1]:g} do not fit the scale {low:g} to {high:g}."
+        )
+    return Scale(low, high, levels)
