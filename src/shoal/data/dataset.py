@@ -155,13 +155,15 @@ def make(
     scale: Scale | tuple[float, float] | None = None,
     report: ReadReport | None = None,
     name: str = "data",
+    least: int = 2,
 ) -> Dataset:
     """Make a checked Dataset from polars tables that are in memory.
 
     Ids may have any type; they become categoricals. Ratings and weights of any number type become Float32, times
     microseconds in UTC. Of several events of one user and item the last is kept; without a `report` the others are
     counted as dropped in a new one. Items and users that only occur in `interactions` are added to `items` and `users`
-    with empty fields. The scale is taken from the ratings unless given.
+    with empty fields. The scale is taken from the ratings unless given. Fewer than `least` users or items are refused:
+    two are needed to learn from; with 1, the past of one person is taken too.
 
     Raises
     ------
@@ -180,7 +182,7 @@ def make(
     if not interactions.height:
         raise NotEnoughDataError("There is no interaction to learn from: the table is empty.")
     for column, word in ((USER, "user"), (ITEM, "item")):
-        if interactions[column].n_unique() < 2:
+        if interactions[column].n_unique() < least:
             raise NotEnoughDataError(
                 f"All {interactions.height:,} interactions belong to one {word}, {interactions[column][0]}; "
                 f"segments and recommendations need at least two {word}s. Check the {column} column."

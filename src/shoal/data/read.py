@@ -47,6 +47,7 @@ def read(
     encoding: str | None = None,
     on_bad: OnBad = "error",
     name: str | None = None,
+    least: int = 2,
 ) -> Dataset:
     """Read interactions, and items and users where they are given, into a Dataset.
 
@@ -77,6 +78,9 @@ def read(
         What becomes of a row that cannot be read: an error for the first one, or left out and counted.
     name : str or None
         For titles; None takes the folder's or file's name.
+    least : int
+        Fewest users and items to take: two are needed to learn from; 1 also reads the past of one person alone, for
+        ``run.recommend(history=data.interactions)``.
 
     Returns
     -------
@@ -113,9 +117,8 @@ def read(
     notes = (*_preset_notes(found), *source.notes, *_event_notes(kept), *(n for side in sides for n in side.notes))
     files = (*_file_name(found.ratings), *(f for side in sides for f in side.files))
     report = ReadReport(events.rows, kept.height, dropped, notes, files)
-    return make(
-        kept, sides[0].table, sides[1].table, scale=scale, report=report, name=name or _data_name(ratings, found)
-    )
+    name = name or _data_name(ratings, found)
+    return make(kept, sides[0].table, sides[1].table, scale=scale, report=report, name=name, least=least)
 
 
 @dataclass
