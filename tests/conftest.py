@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import os
-
-# Before anything imports numpy, torch or polars: several workers on a few cores, one thread each, same sums everywhere.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for a hub
-
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,6 +10,12 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Before anything imports numpy, torch or polars: several workers on a few cores, one thread each, same sums everywhere.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for a hub
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"

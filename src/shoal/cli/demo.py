@@ -1,0 +1,109 @@
+"""The command `shoal demo`: the whole journey on the data that comes along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument
+
+from shoal.cli.fit import fit_into, refuse_other_folder
+from shoal.cli.options import AsJson, Circumstances, Settings, expand
+from shoal.cli.tables import out, out_json, out_table, talk
+from shoal.cli.words import segment_table, with_titles
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from shoal.judge import Judgement
+    from shoal.pipeline import Run
+
+SHOWN_USERS = 3
+SHOWN_ITEMS = 3
+
+
+@expand
+def demo(
+    run: Annotated[Path, Argument(metavar="RUN", help="The run folder to make.")] = Path("runs/demo"),
+    *,
+    settings: Settings,
+    around: Circumstances,
+    as_json: AsJson = False,
+) -> None:
+    """Show the whole journey on MovieLens latest-small: 610 users, 9,742 films, 100,836 ratings.
+
+    Fits, prints the segments, three users with recommendations and the reasons, and how good it is beside honest
+    baselines; writes the report. A demo that was stopped goes on from where it was.
+
+    \b
+    Examples:
+      shoal demo
+      shoal demo runs/demo
+    """
+    from shoal.data.demo import demo_data
+    from shoal.judge import evaluate
+    from shoal.report.contents import report_run
+
+    config = settings.make()
+    refuse_other_folder(run)
+    data = demo_data()
+    for line in data.report.lines():
+        talk(line)
+    fitted = fit_into(run, data, config, around)
+    judgement = evaluate(data, "random", config=config, seed=config.seed, **around.arguments())
+    page = run / "report.html"
+    report_run(fitted, page, judgement)
+    if as_json:
+        out_json(_as_dict(fitted, judgement, run, page))
+    else:
+        _tell(fitted, judgement)
+        talk(f"kept in {run}; open {page} in a browser")
+
+
+def _tell(run: Run, judgement: Judgement) -> None:
+    out("Who the users are\n")
+    out_table(*segment_table(run.segments))
+    out("\nWhat three of them are recommended, and why\n")
+    for user in shown_users(run):
+        _tell_user(run, user)
+    out("How good it is on ratings it has not seen, beside honest baselines\n")
+    for line in judgement.lines():
+        out(line)
+
+
+def _tell_user(run: Run, user: str) -> None:
+    names = dict(run.segments.select("segment", "name").iter_rows())
+    segment = dict(run.members.select("user_id", "segment").iter_rows())[user]
+    out(f"  User {user}: {names.get(segment, 'unassigned')}")
+    for row in _recommended(run, user).iter_rows(named=True):
+        out(f"    {row['rank']}. {row['title']}")
+        why = run.explain(user, row["item_id"])
+        for reason in reasons(why):
+            out(f"         because of {reason}")
+    out()
+
+
+def _recommended(run: Run, user: str) -> pl.DataFrame:
+    return with_titles(run.recommend([user], n=SHOWN_ITEMS), run)
+
+
+def shown_users(run: Run) -> list[str]:
+    """Return the most typical user of each of the largest segments."""
+    largest = run.segments.filter(run.segments["segment"] >= 0).sort("size", descending=True)["segment"].to_list()
+    members = run.members.sort("strength", "user_id", descending=[True, False])
+    return [members.filter(members["segment"] == s)["user_id"][0] for s in largest[:SHOWN_USERS]]
+
+
+def reasons(why: pl.DataFrame) -> list[str]:
+    """Return the strongest reasons in words."""
+    raise NotImplementedError
+
+
+def _as_dict(run: Run, judgement: Judgement, folder: Path, page: Path) -> dict[str, Any]:
+    return {
+        "run": str(folder),
+        "report": str(page),
+        "segments": run.segments,
+        "recommendations": run.recommend(shown_users(run), n=SHOWN_ITEMS),
+        "metrics": judgement.as_dict(),
+    }

@@ -1,0 +1,33 @@
+"""The command `shoal report`: a run becomes one page that opens in a browser, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from shoal.cli.options import AsJson, Folder
+from shoal.cli.tables import out, out_json
+
+
+def report(
+    run: Folder,
+    to: Annotated[Path | None, Option("--out", metavar="FILE", help="[default: RUN/report.html]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report: a map of the users, a card a segment, metrics beside baselines, what was read.
+
+    Prints the path of the page. It is one file, and needs no network.
+
+    \b
+    Examples:
+      shoal report runs/demo
+      shoal report runs/demo --out demo.html
+    """
+    from shoal.pipeline import load
+    from shoal.report.contents import report_run
+
+    path = to or run / "report.html"
+    report_run(load(run), path)
+    out_json({"report": str(path)}) if as_json else out(str(path))

@@ -1,0 +1,152 @@
+"""Commands that ask a run: segments, recommend, rate, assign, explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from shoal.cli.options import AsJson, Columns, Folder, N, expand, known_item, known_user, scale_of
+from shoal.cli.tables import out_json, out_table, talk
+from shoal.cli.words import segment_table, with_titles
+from shoal.errors import ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+User = Annotated[str | None, Option("--user", metavar="ID", help="A user of the run.")]
+Item = Annotated[str | None, Option("--item", metavar="ID", help="An item of the catalogue.")]
+History = Annotated[Path, Argument(metavar="HISTORY", help="A file with what the users did, like the ratings.")]
+
+
+def segments(run: Folder, as_json: AsJson = False) -> None:
+    """Show who the users are: segments with their size, their name and what sets them apart.
+
+    \b
+    Examples:
+      shoal segments runs/demo
+      shoal segments runs/demo --json
+    """
+    from shoal.pipeline import load
+
+    table = load(run).segments
+    out_json(table) if as_json else out_table(*segment_table(table))
+
+
+@expand
+def recommend(
+    run: Folder,
+    *,
+    user: Annotated[list[str] | None, Option("--user", metavar="ID", help="Whom for; may be repeated.")] = None,
+    everyone: Annotated[bool, Option("--all", help="For every user of the run.")] = False,
+    history: Annotated[
+        Path | None, Option(metavar="FILE", help="For the users of this file, from what it says.")
+    ] = None,
+    n: N = 10,
+    seen: Annotated[bool, Option("--seen", help="Offer what the user has already had, too.")] = False,
+    columns: Columns,
+    as_json: AsJson = False,
+) -> None:
+    """Recommend items: to users of the run, or to anybody from what they just did.
+
+    \b
+    Examples:
+      shoal recommend runs/demo --user 42
+      shoal recommend runs/demo --user 42 --user 7 --n 3 --json
+      shoal recommend runs/demo --history new.csv
+    """
+    from shoal.pipeline import load
+
+    if [bool(user), everyone, history is not None].count(True) != 1:
+        raise ConfigError("Say whom for, in one way: --user 42, or --history FILE, or --all.")
+    fitted = load(run)
+    users = [known_user(fitted, one) for one in user] if user else None
+    events = None if history is None else columns.events(history, scale_of(fitted))
+    table = with_titles(fitted.recommend(users, history=events, n=n, seen=seen), fitted)
+    headers = {"user_id": "user", "rank": "#", "item_id": "item", "title": "", "score": "score", "source": "from"}
+    out_json(table) if as_json else out_table(table, headers)
+
+
+@expand
+def rate(
+    run: Folder,
+    pairs: Annotated[Path | None, Argument(metavar="PAIRS", help="A file with a user and an item a row.")] = None,
+    *,
+    user: User = None,
+    item: Item = None,
+    columns: Columns,
+    as_json: AsJson = False,
+) -> None:
+    """Predict ratings on the data's own scale, with their spread (one standard deviation).
+
+    In a file, users and items that the run has never seen get the prior and its wider spread.
+
+    \b
+    Examples:
+      shoal rate runs/demo --user 42 --item 2571
+      shoal rate runs/demo pairs.csv --json
+    """
+    from shoal.pipeline import load
+
+    if (pairs is None) == (user is None) or (user is None) != (item is None):
+        raise ConfigError("Say what to rate, in one way: --user 42 --item 2571, or a file of pairs.")
+    fitted = load(run)
+    if user is not None and item is not None:
+        asked = _pair(known_user(fitted, user), known_item(fitted, item))
+    elif pairs is not None:
+        asked = columns.pairs(pairs)
+    table = with_titles(fitted.rate(asked), fitted)
+    headers = {"user_id": "user", "item_id": "item", "title": "", "rating": "rating", "spread": "spread"}
+    out_json(table) if as_json else out_table(table, headers, formats={"rating": ".2f", "spread": ".2f"})
+
+
+def _pair(user: str, item: str) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame({"user_id": [user], "item_id": [item]})
+
+
+@expand
+def assign(run: Folder, history: History, *, columns: Columns, as_json: AsJson = False) -> None:
+    """Place users in the run's segments from what they did; users with too few events stay unassigned (-1).
+
+    \b
+    Examples:
+      shoal assign runs/demo new.csv
+      shoal assign runs/demo new.csv --json
+    """
+    from shoal.pipeline import load
+
+    fitted = load(run)
+    members = fitted.assign(columns.events(history, scale_of(fitted)))
+    table = members.join(fitted.segments.select("segment", "name"), on="segment", how="left", maintain_order="left")
+    headers = {"user_id": "user", "segment": "#", "name": "segment", "strength": "strength"}
+    out_json(table) if as_json else out_table(table, headers, formats={"strength": ".2f"})
+
+
+def explain(
+    run: Folder,
+    user: Annotated[str, Argument(metavar="USER", help="A user of the run.")],
+    item: Annotated[str | None, Argument(metavar="ITEM", help="Why this item; without it, why the segment.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say why: which of the user's events carry a recommendation, or the place in a segment.
+
+    Every reason is checked by deletion: the effect is what changes when the event is left out.
+
+    \b
+    Examples:
+      shoal explain runs/demo 42
+      shoal explain runs/demo 42 2571
+    """
+    from shoal.pipeline import load
+
+    fitted = load(run)
+    known_user(fitted, user)
+    if item is not None:
+        known_item(fitted, item)
+    table = fitted.explain(user, item)
+    if not table.height:
+        talk(f"Nothing that user {user} did carries this: it rests on what everyone does.")
+    out_json(table) if as_json else out_table(table)

@@ -1,0 +1,48 @@
+"""Tables made readable: titles beside item ids, segments as in the report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shoal.tables import ITEM, SEGMENT, UNASSIGNED
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from shoal.pipeline import Run
+
+TITLES = ("title", "name", "original_title", "text")
+"""Columns of the catalogue that may call an item by its name, first one found."""
+
+
+def with_titles(table: pl.DataFrame, run: Run) -> pl.DataFrame:
+    """Return `table` with the column ``title`` after the item id: the catalogue's name of the item, else the id."""
+    import polars as pl
+
+    items = run.data.items
+    column = next((c for c in TITLES if items.schema.get(c) == pl.String), None)
+    if column is None:
+        return table.with_columns(title=pl.col(ITEM))
+    names = items.select(pl.col(ITEM).cast(pl.String), title=pl.col(column))
+    named = table.join(names, on=ITEM, how="left", maintain_order="left")
+    others = [c for c in table.columns if c != ITEM]
+    at = table.columns.index(ITEM)
+    order = [*others[:at], ITEM, "title", *others[at:]]
+    return named.with_columns(pl.col("title").fill_null(pl.col(ITEM))).select(order)
+
+
+def segment_table(segments: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Return the segments and the headers to show them under; the unassigned stand under ``-``."""
+    import polars as pl
+
+    number = pl.when(pl.col(SEGMENT) == UNASSIGNED).then(pl.lit("-")).otherwise(pl.col(SEGMENT).cast(pl.String))
+    table = segments.with_columns(number.alias("#"))
+    headers = {
+        "#": "#",
+        "size": "users",
+        "name": "name",
+        "sets_apart": "sets it apart",
+        "gain": "gain over everyone",
+        "verdict": "verdict",
+    }
+    return table, {column: header for column, header in headers.items() if column in table.columns}
