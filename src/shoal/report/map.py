@@ -9,10 +9,16 @@ touch, mean nothing.
 
 from __future__ import annotations
 
-import numpy as np
+import base64
+from typing import Any
 
-from shoal.errors import MismatchError
+import numpy as np
+import polars as pl
+
+from shoal.errors import ConfigError, MismatchError
+from shoal.report.figures import mark
 from shoal.seeding import generator, integer
+from shoal.tables import NAME, SEGMENT, STRENGTH, UNASSIGNED, USER
 
 AXES = 20
 PERPLEXITY = 30.0
@@ -47,6 +53,8 @@ def layout(vectors: np.ndarray, *, seed: int, at_most: int = 2_500) -> np.ndarra
     ------
     MismatchError
         `vectors` is not a table of numbers, or holds something that is not finite.
+    ConfigError
+        `at_most` is below 1.
 
     References
     ----------
@@ -55,6 +63,8 @@ def layout(vectors: np.ndarray, *, seed: int, at_most: int = 2_500) -> np.ndarra
        points", 2004.
     """
     vectors = _checked(vectors)
+    if at_most < 1:
+        raise ConfigError(f"at_most is {at_most}; at least one user must be laid out. Give 1 or more, such as 2500.")
     users = len(vectors)
     if users < 2:
         return np.zeros((users, 2), dtype=np.float32)
@@ -108,13 +118,13 @@ def _arrange(axes: np.ndarray, seed: int) -> np.ndarray:
     if len(axes) < FEWEST_FOR_TSNE or spread < 1e-9:
         return start
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     perplexity = min(PERPLEXITY, (len(axes) - 1) / 3)
     model = TSNE(
         perplexity=perplexity, init=(start / spread * 1e-4).astype(np.float32), max_iter=750, random_state=seed
     )
-    # One thread: sums over threads come out in any order, and t-SNE makes another map of a difference in the last digit.
+    # One thread: sums over threads come in any order, and t-SNE makes another map of a difference in the last digit.
     with threadpool_limits(1):
         return model.fit_transform(axes.astype(np.float32)).astype(np.float64)
 
@@ -150,3 +160,75 @@ def _shaken(points: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator)
 def _framed(points: np.ndarray) -> np.ndarray:
     centred = points - (points.max(axis=0) + points.min(axis=0)) / 2
     return (centred / np.abs(centred).max()).astype(np.float32)
+
+
+def packed(table: pl.DataFrame, segments: pl.DataFrame) -> dict[str, Any]:
+    """Return the map as the page's script reads it: numbers as base64 of little-endian arrays, 11 bytes a user.
+
+    Parameters
+    ----------
+    table : DataFrame
+        user_id, x, y, segment, strength, events. A missing strength is kept as missing.
+    segments : DataFrame
+        segment, name, in the order of the page.
+
+    Returns
+    -------
+    dict
+        ``x`` and ``y`` (uint16, in the same unit), ``group`` (uint16: the position in ``groups``), ``strength`` (uint8,
+        per cent; 255 where missing), ``events`` (uint32), ``users`` and ``groups``.
+    """
+    shown = groups(table, segments)
+    place = {g["segment"]: k for k, g in enumerate(shown)}
+    x, y = (table[c].cast(pl.Float64).to_numpy() for c in ("x", "y"))
+    left, top = (float(a.min()) if len(a) else 0.0 for a in (x, y))
+    unit = max(float(np.ptp(x)), float(np.ptp(y)), 1e-9) / 65_535 if len(x) else 1.0
+    strength = (table[STRENGTH].cast(pl.Float64).fill_nan(None).clip(0, 1) * 100).round().fill_null(255)
+    return {
+        "users": table[USER].cast(pl.String).to_list(),
+        "groups": shown,
+        "x": _base64((x - left) / unit, "<u2"),
+        "y": _base64((y - top) / unit, "<u2"),
+        "group": _base64(table[SEGMENT].replace_strict(place, return_dtype=pl.Int32).to_numpy(), "<u2"),
+        "strength": _base64(strength.to_numpy(), "u1"),
+        "events": _base64(table["events"].fill_null(0).to_numpy(), "<u4"),
+    }
+
+
+def anchor(segment: int) -> str:
+    """Return the id of a segment's card in the page."""
+    return "segment-unassigned" if segment == UNASSIGNED else f"segment-{segment}"
+
+
+def position(segments: pl.DataFrame, segment: int) -> int:
+    """Return where a segment stands among the segments of the page, which gives its colour; -1 for unassigned."""
+    known = [s for s in segments[SEGMENT].to_list() if s != UNASSIGNED]
+    return known.index(segment) if segment in known else -1
+
+
+def groups(table: pl.DataFrame, segments: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the segments of a map in the order of `segments`, unassigned last if there are any.
+
+    Each is a dict with segment, name, size (on the map), anchor (the id of its card), colour and shape (its mark).
+    """
+    sizes = dict(table[SEGMENT].value_counts().iter_rows())
+    names = dict(segments.select(SEGMENT, NAME).iter_rows())
+    order = [s for s in names if s != UNASSIGNED]
+    if UNASSIGNED in sizes:
+        order.append(UNASSIGNED)
+    marks = {s: mark(position(segments, s)) for s in order}
+    return [
+        {
+            "segment": s,
+            "name": names.get(s, "Unassigned"),
+            "size": sizes.get(s, 0),
+            "anchor": anchor(s),
+            "colour": marks[s][0],
+            "shape": marks[s][1],
+        }
+        for s in order
+    ]
+
+
+def _base64(numbers: np.ndarray, dtype: str) -> str:
+    return base64.b64encode(np.round(numbers).astype(dtype).tobytes()).decode("ascii")

@@ -1,0 +1,354 @@
+// The map of users on a canvas, without a library: 50,000 points are drawn in one pass, and hovering looks at each of
+// them, which takes a fraction of a millisecond. Texts of the data enter the page as text only, never as markup.
+
+const byId = (id) => document.getElementById(id);
+const data = JSON.parse(byId("map-data").textContent);
+const unpack = (text, Kind) => new Kind(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+const xs = unpack(data.x, Uint16Array);
+const ys = unpack(data.y, Uint16Array);
+const groupOf = unpack(data.group, Uint16Array);
+const strengths = unpack(data.strength, Uint8Array);
+const events = unpack(data.events, Uint32Array);
+const { users, groups } = data;
+
+const NONE = -1;
+const UNKNOWN = 255; // a strength that is missing
+const NEAR = 12; // how far from a point, in pixels, the pointer still means it
+const CLOSEST = 40;
+const STEP = 1.6;
+
+const canvas = byId("canvas");
+const context = canvas.getContext("2d");
+const tip = byId("tip");
+const found = byId("found");
+const frame = canvas.parentElement;
+const links = new Map();
+
+const extent = [xs, ys].map((a) => a.reduce((most, v) => Math.max(most, v), 1));
+const middle = extent.map((most) => most / 2);
+const view = { x: middle[0], y: middle[1], zoom: 1, width: 1, height: 1 };
+const state = { shown: NONE, pinned: NONE, user: NONE, hovered: NONE };
+let sprites = [];
+let waiting = false;
+
+// Segments
+
+function unassigned(index) {
+  return groups[index].segment < 0;
+}
+
+function median(numbers) {
+  numbers.sort((a, b) => a - b);
+  return numbers[numbers.length >> 1];
+}
+
+// A segment's name stands at the median of its users, which strays less than the mean into somebody else's cloud.
+function centres() {
+  const members = groups.map(() => [[], []]);
+  for (let i = 0; i < users.length; i++) {
+    members[groupOf[i]][0].push(xs[i]);
+    members[groupOf[i]][1].push(ys[i]);
+  }
+  return members.map(([x, y]) => (x.length ? [median(x), median(y)] : null));
+}
+
+// Drawing
+
+function scale() {
+  const room = Math.min(44, view.width * 0.07);
+  return view.zoom * Math.min((view.width - 2 * room) / extent[0], (view.height - 2 * room) / extent[1]);
+}
+
+function project(x, y) {
+  const k = scale();
+  return [(x - view.x) * k + view.width / 2, (y - view.y) * k + view.height / 2];
+}
+
+function radius() {
+  const alone = Math.sqrt((view.width * view.height * 0.028) / Math.max(1, users.length));
+  return Math.max(1.1, Math.min(4.5, alone)) * Math.min(2.2, Math.sqrt(view.zoom));
+}
+
+function style(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name);
+}
+
+// Each segment's mark is drawn once and stamped for each of its users, which is several times faster than paths.
+function sprite(index, size) {
+  const dots = window.devicePixelRatio || 1;
+  const mark = document.createElement("canvas");
+  mark.width = mark.height = Math.ceil((2 * size + 2) * dots);
+  const pen = mark.getContext("2d");
+  const { colour, shape } = groups[index];
+  pen.fillStyle = pen.strokeStyle = style(colour);
+  pen.scale(dots, dots);
+  pen.translate(size + 1, size + 1);
+  pen.lineWidth = size * 0.55;
+  pen.beginPath();
+  if (shape === "square") pen.rect(-size * 0.85, -size * 0.85, size * 1.7, size * 1.7);
+  else pen.arc(0, 0, shape === "ring" ? size - pen.lineWidth / 2 : size, 0, 2 * Math.PI);
+  if (shape === "ring") pen.stroke();
+  else pen.fill();
+  return mark;
+}
+
+function opacity(i, lit) {
+  if (lit !== NONE && groupOf[i] !== lit) return 0.09;
+  const strength = strengths[i] === UNKNOWN ? 0.5 : strengths[i] / 100;
+  return lit === NONE ? 0.4 + 0.5 * strength : 0.55 + 0.4 * strength;
+}
+
+function draw() {
+  waiting = false;
+  const size = radius();
+  sprites = groups.map((_, index) => sprite(index, size));
+  const dots = window.devicePixelRatio || 1;
+  context.setTransform(dots, 0, 0, dots, 0, 0);
+  context.clearRect(0, 0, view.width, view.height);
+  const lit = state.shown !== NONE ? state.shown : state.pinned;
+  drawPoints(lit, size, (i) => groupOf[i] !== lit);
+  if (lit !== NONE) drawPoints(lit, size, (i) => groupOf[i] === lit);
+  context.globalAlpha = 1;
+  for (const i of [state.user, state.hovered]) if (i !== NONE) drawRing(i, size);
+  placeLabels(lit);
+}
+
+function drawPoints(lit, size, wanted) {
+  const k = scale();
+  const [left, top] = [view.width / 2 - view.x * k - size - 1, view.height / 2 - view.y * k - size - 1];
+  const side = 2 * size + 2;
+  for (let i = 0; i < users.length; i++) {
+    const x = xs[i] * k + left;
+    const y = ys[i] * k + top;
+    if (x < -side || y < -side || x > view.width || y > view.height || !wanted(i)) continue;
+    context.globalAlpha = opacity(i, lit);
+    context.drawImage(sprites[groupOf[i]], x, y, side, side);
+  }
+}
+
+function drawRing(i, size) {
+  const [x, y] = project(xs[i], ys[i]);
+  context.strokeStyle = style("--ink");
+  context.lineWidth = 2;
+  context.beginPath();
+  context.arc(x, y, size + 4, 0, 2 * Math.PI);
+  context.stroke();
+}
+
+function redraw() {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(draw);
+}
+
+// Names on the map
+
+function makeLabels() {
+  const at = centres();
+  const order = groups.map((_, index) => index).filter((index) => at[index] && !unassigned(index));
+  order.sort((a, b) => groups[b].size - groups[a].size);
+  return order.map((index) => {
+    const label = document.createElement("a");
+    label.href = `#${groups[index].anchor}`;
+    label.tabIndex = -1; // the legend is the way by keyboard
+    label.textContent = groups[index].name;
+    byId("labels").append(label);
+    listen(label, index);
+    return { label, index, at: at[index] };
+  });
+}
+
+// The largest segment has its name at its centre; a smaller one steps up or down until its name is clear of the others.
+function placeLabels(lit) {
+  const taken = [];
+  for (const { label, index, at } of labels) {
+    const [width, height] = [label.offsetWidth, label.offsetHeight];
+    const [x, y] = project(...at);
+    const inside = x > 0 && y > 0 && x < view.width && y < view.height;
+    const left = Math.max(2, Math.min(view.width - width - 2, x - width / 2));
+    const steps = [0, -1, 1, -2, 2, -3, 3].map((step) => y - height / 2 + step * height * 0.6);
+    const free = (top) => taken.every((t) => left + width < t[0] || left > t[2] || top + height < t[1] || top > t[3]);
+    const top = Math.max(2, Math.min(view.height - height - 2, steps.find(free) ?? steps[0]));
+    label.style.transform = `translate(${left}px, ${top}px)`;
+    label.hidden = !inside;
+    label.classList.toggle("dim", lit !== NONE && lit !== index);
+    if (inside) taken.push([left, top, left + width, top + height]);
+  }
+}
+
+// Pointing
+
+function nearest(px, py) {
+  const k = scale();
+  const x = (px - view.width / 2) / k + view.x;
+  const y = (py - view.height / 2) / k + view.y;
+  let [best, least] = [NONE, (NEAR / k) ** 2];
+  for (let i = 0; i < users.length; i++) {
+    const away = (xs[i] - x) ** 2 + (ys[i] - y) ** 2;
+    if (away < least) [best, least] = [i, away];
+  }
+  return best;
+}
+
+function describe(i) {
+  const happened = `${events[i].toLocaleString("en")} ${events[i] === 1 ? "event" : "events"}`;
+  const sure = strengths[i] === UNKNOWN || unassigned(groupOf[i]) ? "" : `, strength ${(strengths[i] / 100).toFixed(2)}`;
+  return [`User ${users[i]}`, groups[groupOf[i]].name, happened + sure];
+}
+
+function showTip(i) {
+  tip.hidden = i === NONE;
+  if (i === NONE) return;
+  const [who, where, what] = describe(i);
+  const name = document.createElement("b");
+  name.textContent = who;
+  tip.replaceChildren(name, where, document.createElement("br"), what);
+  const [x, y] = project(xs[i], ys[i]);
+  const left = Math.max(4, Math.min(view.width - tip.offsetWidth - 4, x + 14));
+  const top = y + 16 + tip.offsetHeight > view.height ? y - tip.offsetHeight - 12 : y + 12;
+  tip.style.transform = `translate(${left}px, ${Math.max(4, top)}px)`;
+}
+
+function hover(i) {
+  if (state.hovered === i) return;
+  state.hovered = i;
+  canvas.classList.toggle("over", i !== NONE);
+  showTip(i !== NONE ? i : state.user);
+  redraw();
+}
+
+function show(index) {
+  if (state.shown === index) return;
+  state.shown = index;
+  const lit = index !== NONE ? index : state.pinned;
+  links.forEach((link, of) => link.classList.toggle("on", of === lit));
+  redraw();
+}
+
+function pin(index) {
+  state.pinned = index;
+  state.shown = NONE;
+  links.forEach((link, of) => link.classList.toggle("on", of === index));
+  redraw();
+}
+
+function listen(element, index) {
+  element.addEventListener("pointerenter", () => show(index));
+  element.addEventListener("pointerleave", () => show(NONE));
+  element.addEventListener("focus", () => show(index));
+  element.addEventListener("blur", () => show(NONE));
+  element.addEventListener("click", (event) => {
+    event.preventDefault();
+    openCard(index);
+  });
+}
+
+function openCard(index) {
+  const id = groups[index].anchor;
+  const card = byId(id);
+  if (!card) return;
+  location.hash = id;
+  card.scrollIntoView();
+  card.focus({ preventScroll: true });
+}
+
+// Moving about
+
+function zoomBy(factor, px = view.width / 2, py = view.height / 2) {
+  const before = scale();
+  view.zoom = Math.max(1, Math.min(CLOSEST, view.zoom * factor));
+  const after = scale();
+  view.x += (px - view.width / 2) * (1 / before - 1 / after);
+  view.y += (py - view.height / 2) * (1 / before - 1 / after);
+  if (view.zoom === 1) [view.x, view.y] = middle;
+  canvas.style.touchAction = view.zoom > 1 ? "none" : "pan-y"; // the whole map lets a finger scroll the page
+  redraw();
+  showTip(state.user);
+}
+
+function reset() {
+  Object.assign(state, { user: NONE, hovered: NONE });
+  found.textContent = "";
+  pin(NONE);
+  zoomBy(0);
+}
+
+function find(id) {
+  state.user = id ? users.indexOf(id) : NONE;
+  if (state.user !== NONE && view.zoom > 1) [view.x, view.y] = [xs[state.user], ys[state.user]];
+  const known = state.user !== NONE;
+  found.textContent = known ? `${describe(state.user).join(". ")}.` : id ? `There is no user ${id} on this map.` : "";
+  showTip(state.user);
+  redraw();
+}
+
+function pointer() {
+  let held = null;
+  const where = (event) => [event.offsetX, event.offsetY];
+  canvas.addEventListener("pointerdown", (event) => {
+    held = { at: where(event), x: view.x, y: view.y, moved: false };
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    const [px, py] = where(event);
+    if (!held) return hover(nearest(px, py));
+    const [dx, dy] = [px - held.at[0], py - held.at[1]];
+    if (!held.moved && Math.hypot(dx, dy) < 5) return;
+    if (!held.moved) canvas.setPointerCapture(event.pointerId);
+    held.moved = true;
+    if (view.zoom === 1) return;
+    canvas.classList.add("held");
+    hover(NONE);
+    [view.x, view.y] = [held.x - dx / scale(), held.y - dy / scale()];
+    redraw();
+    showTip(state.user);
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    const tapped = held && !held.moved;
+    held = null;
+    canvas.classList.remove("held");
+    if (!tapped) return;
+    const i = nearest(...where(event));
+    const first = event.pointerType !== "mouse" && state.hovered !== i; // a first tap shows who it is, a second opens
+    hover(i);
+    if (i === NONE) pin(NONE);
+    else if (!first) openCard(groupOf[i]);
+  });
+  canvas.addEventListener("pointercancel", () => (held = null));
+  canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hover(NONE));
+  canvas.addEventListener("dblclick", (event) => zoomBy(STEP, ...where(event)));
+  canvas.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return; // a plain wheel scrolls the page
+    event.preventDefault();
+    zoomBy(Math.exp(-event.deltaY / 200), ...where(event));
+  }, { passive: false });
+}
+
+function controls() {
+  byId("closer").addEventListener("click", () => zoomBy(STEP));
+  byId("farther").addEventListener("click", () => zoomBy(1 / STEP));
+  byId("whole").addEventListener("click", reset);
+  byId("find").addEventListener("change", (event) => find(event.target.value.trim()));
+  document.addEventListener("keydown", (event) => event.key === "Escape" && reset());
+  const index = new Map(groups.map((group, k) => [String(group.segment), k]));
+  document.querySelectorAll(".legend a").forEach((link) => {
+    links.set(index.get(link.dataset.segment), link);
+    listen(link, index.get(link.dataset.segment));
+  });
+  document.querySelectorAll("[data-show]").forEach((link) => {
+    link.addEventListener("click", () => pin(index.get(link.dataset.show)));
+  });
+}
+
+function resize() {
+  const dots = window.devicePixelRatio || 1;
+  [view.width, view.height] = [frame.clientWidth, frame.clientHeight];
+  [canvas.width, canvas.height] = [view.width * dots, view.height * dots];
+  draw();
+}
+
+const labels = makeLabels();
+pointer();
+controls();
+new ResizeObserver(resize).observe(frame);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+window.addEventListener("beforeprint", draw);

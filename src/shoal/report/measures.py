@@ -1,0 +1,125 @@
+"""The measures: how good the run is beside its baselines, and how the number of segments was chosen.
+
+Each row of a table carries its figure, a dot with a whisker on a scale that the whole table shares, so that the figures
+and the numbers cannot come apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import polars as pl
+
+from shoal.report.figures import Scale, axis, decimal, percent, scale, whisker, whole
+
+SMALLER_IS_BETTER = ("rmse", "mae", "mse")
+ACRONYMS = (*SMALLER_IS_BETTER, "ndcg", "mrr", "map", "auc")
+OURS = "blend"
+
+
+def metric_tables(metrics: pl.DataFrame) -> str:
+    """Return a table for each metric: models from best to worst, with value and interval in figures and as a figure."""
+    by_metric = _measured(metrics).group_by("metric", maintain_order=True)
+    return "\n".join(_metric(metric, rows) for (metric,), rows in by_metric)
+
+
+def _metric(metric: str, rows: pl.DataFrame) -> str:
+    down = _smaller(metric)
+    rows = rows.sort("value", descending=not down, maintain_order=True)
+    on = scale([v for c in ("value", "low", "high") for v in rows[c].drop_nulls().to_list()])
+    ours = rows.filter(pl.col("model") == OURS)["value"].to_list()
+    body = "\n".join(_metric_row(r, on, ours[0] if ours else None) for r in rows.iter_rows(named=True))
+    return f"""<table class="metric">
+<caption>{escape(_titled(metric))} <span>{"less" if down else "more"} is better</span></caption>
+<thead><tr><th scope="col">Model</th><th scope="col"><span class="unseen">Figure</span>{axis(on)}</th>
+<th scope="col" class="number">Value</th><th scope="col" class="number">Interval</th></tr></thead>
+<tbody>
+{body}
+</tbody></table>"""
+
+
+def _metric_row(row: Mapping[str, Any], on: Scale, beside: float | None) -> str:
+    both = row["low"] is not None and row["high"] is not None
+    interval = f"{decimal(row['low'])} to {decimal(row['high'])}" if both else "–"
+    note = f"<small>{escape(row['note'])}</small>" if row["note"] else ""
+    return (
+        f'<tr{" class=ours" if row["model"] == OURS else ""}><th scope="row">{escape(_spoken(row["model"]))}{note}</th>'
+        f"<td>{whisker(row['value'], row['low'], row['high'], on, beside=beside)}</td>"
+        f'<td class="number">{decimal(row["value"])}</td><td class="number faint">{interval}</td></tr>'
+    )
+
+
+def choice_table(choice: pl.DataFrame, chosen: int) -> str:
+    """Return the numbers of segments that were tried, as a table; the one that was taken is marked."""
+    if not choice.height:
+        return ""
+    on = scale([0.0, 1.0], wanted=2)
+    count = choice["smallest"].dtype.is_integer()
+    body = "\n".join(
+        f"<tr{' class=ours aria-current=true' if row['n'] == chosen else ''}>"
+        f'<th scope="row" class="number">{row["n"]}</th><td>{whisker(row["stability"], None, None, on)}</td>'
+        f'<td class="number">{decimal(row["stability"], 2)}</td><td class="number">{decimal(row["separation"], 3)}</td>'
+        f'<td class="number">{whole(row["smallest"]) if count else percent(row["smallest"])}</td>'
+        f"<td>{escape(row['verdict'] or '')}</td></tr>"
+        for row in choice.iter_rows(named=True)
+    )
+    return f"""<div class="wide" tabindex="0" role="region" aria-label="Numbers of segments that were tried">
+<table class="choice">
+<caption class="unseen">Numbers of segments that were tried</caption>
+<thead><tr><th scope="col" class="number">Segments</th><th scope="col"><span class="unseen">Figure</span>{axis(on)}</th>
+<th scope="col" class="number">Stability</th><th scope="col" class="number">Separation</th>
+<th scope="col" class="number">Smallest</th><th scope="col">Verdict</th></tr></thead>
+<tbody>
+{body}
+</tbody></table></div>"""
+
+
+def headline(metrics: pl.DataFrame) -> list[str]:
+    """Return how the blend does against the best of the others, a sentence for the first metric of each direction.
+
+    The first metric where more is better, and the first where less is. A metric without a blend, or without anything
+    to compare it with, gives no sentence.
+    """
+    sentences, seen = [], set()
+    for (metric,), rows in _measured(metrics).group_by("metric", maintain_order=True):
+        down, ours, others = (
+            _smaller(metric),
+            rows.filter(pl.col("model") == OURS),
+            rows.filter(pl.col("model") != OURS),
+        )
+        if down in seen or not ours.height or not others.height:
+            continue
+        seen.add(down)
+        mine, best = ours.row(0, named=True), others.sort("value", descending=not down).row(0, named=True)
+        sentences.append(_against(metric, mine, best))
+    return sentences
+
+
+def _against(metric: str, mine: Mapping[str, Any], best: Mapping[str, Any]) -> str:
+    bounds = [mine["low"], mine["high"], best["low"], best["high"]]
+    tie = None not in bounds and mine["low"] <= best["high"] and best["low"] <= mine["high"]
+    return (
+        f"{_titled(metric)}: {decimal(mine['value'])} for the {OURS}, {decimal(best['value'])} for the best of the "
+        f"others, {_spoken(best['model'])}{'; their intervals overlap' if tie else ''}."
+    )
+
+
+def _measured(metrics: pl.DataFrame) -> pl.DataFrame:
+    numbers = [pl.col(c).cast(pl.Float64).fill_nan(None) for c in ("value", "low", "high")]
+    return metrics.with_columns(numbers).filter(pl.col("value").is_not_null())
+
+
+def _smaller(metric: str) -> bool:
+    return metric.lower().split("@")[0].split()[0] in SMALLER_IS_BETTER
+
+
+def _titled(metric: str) -> str:
+    """Return ``NDCG@10`` for ``ndcg@10``, ``Recall@10`` for ``recall@10``."""
+    name = metric.split("@")[0]
+    return name.upper() + metric[len(name) :] if name.lower() in ACRONYMS else metric[:1].upper() + metric[1:]
+
+
+def _spoken(model: str) -> str:
+    return model.replace("_", "-")
