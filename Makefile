@@ -32,7 +32,7 @@ demo: install  ## fit the embedded data, print segments, recommendations and met
 	$(BIN)/shoal demo $(RUN)
 
 test: install  ## all tests; make test WORKERS=4, make test ARGS='-m "not slow"'
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 check: install  ## format, lint, types, import contracts, stale docs, README
 	scripts/check

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from shoal.config import Config
     from shoal.data.dataset import Dataset
     from shoal.data.demo import demo_data
-    from shoal.data.read import read, read_texts
+    from shoal.data.read import read
+    from shoal.data.texts import read_texts
     from shoal.errors import ShoalError
     from shoal.judge import Judgement
     from shoal.pipeline import Run, fit, load
@@ -49,7 +50,7 @@ _HOME = {
     "fit": "shoal.pipeline",
     "load": "shoal.pipeline",
     "read": "shoal.data.read",
-    "read_texts": "shoal.data.read",
+    "read_texts": "shoal.data.texts",
 }
 
 

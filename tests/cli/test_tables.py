@@ -86,7 +86,9 @@ def test_an_empty_table_is_an_empty_json_array(capsys) -> None:
 
 
 def test_an_object_with_tables_and_numpy_numbers_becomes_plain_json(capsys) -> None:
-    out_json({"segments": pl.DataFrame({"n": [1]}), "rmse": np.float32(0.5), "low": np.float64("inf"), "k": np.int64(3)})
+    out_json(
+        {"segments": pl.DataFrame({"n": [1]}), "rmse": np.float32(0.5), "low": np.float64("inf"), "k": np.int64(3)}
+    )
     assert json.loads(capsys.readouterr().out) == {"segments": [{"n": 1}], "rmse": 0.5, "low": None, "k": 3}
 
 

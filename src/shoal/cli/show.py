@@ -15,6 +15,8 @@ from shoal.errors import ConfigError
 if TYPE_CHECKING:
     import polars as pl
 
+    from shoal.pipeline import Run
+
 User = Annotated[str | None, Option("--user", metavar="ID", help="A user of the run.")]
 Item = Annotated[str | None, Option("--item", metavar="ID", help="An item of the catalogue.")]
 History = Annotated[Path, Argument(metavar="HISTORY", help="A file with what the users did, like the ratings.")]
@@ -89,22 +91,21 @@ def rate(
     """
     from shoal.pipeline import load
 
-    if (pairs is None) == (user is None) or (user is None) != (item is None):
-        raise ConfigError("Say what to rate, in one way: --user 42 --item 2571, or a file of pairs.")
     fitted = load(run)
-    if user is not None and item is not None:
-        asked = _pair(known_user(fitted, user), known_item(fitted, item))
-    elif pairs is not None:
-        asked = columns.pairs(pairs)
+    asked = _asked(fitted, pairs, user, item, columns)
     table = with_titles(fitted.rate(asked), fitted)
     headers = {"user_id": "user", "item_id": "item", "title": "", "rating": "rating", "spread": "spread"}
     out_json(table) if as_json else out_table(table, headers, formats={"rating": ".2f", "spread": ".2f"})
 
 
-def _pair(user: str, item: str) -> pl.DataFrame:
+def _asked(run: Run, path: Path | None, user: str | None, item: str | None, columns: Columns) -> pl.DataFrame:
     import polars as pl
 
-    return pl.DataFrame({"user_id": [user], "item_id": [item]})
+    if path is not None and user is None and item is None:
+        return columns.pairs(path)
+    if path is None and user is not None and item is not None:
+        return pl.DataFrame({"user_id": [known_user(run, user)], "item_id": [known_item(run, item)]})
+    raise ConfigError("Say what to rate, in one way: --user 42 --item 2571, or a file of pairs.")
 
 
 @expand
