@@ -65,7 +65,7 @@ def read_side(
     rows, notes = _load(source, id_column, kind, on_bad)
     key = ITEM if kind == "items" else USER
     ids, fields = parse.mend_ids(rows.ids), rows.fields
-    fields = fields.select(layout.fields) if layout else _infer(fields.drop(id_column))
+    fields = fields.select(layout.fields) if layout and _suits(layout, fields) else _infer(fields.drop(id_column))
     fields = fields.drop(key, strict=False).with_columns(ids.alias(key)).select(key, pl.exclude(key))
     once = fields.unique(key, keep="first", maintain_order=True)
     if once.height < fields.height:
@@ -117,6 +117,12 @@ def _id_column(source: Source, layout: Layout | None, kind: str, key_columns: tu
     if len(same) == 1:
         return same[0]
     return find(source.columns, {key: None}, name=source.name, needed=(key,))[key][0]
+
+
+def _suits(layout: Layout, fields: pl.DataFrame) -> bool:
+    """Whether the layout's fields can be made: a table in memory may hold other types than the file does."""
+    needed = {column for field in layout.fields for column in field.meta.root_names()}
+    return all(fields.schema.get(column) == pl.String for column in needed)
 
 
 def _infer(fields: pl.DataFrame) -> pl.DataFrame:

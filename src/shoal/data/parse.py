@@ -28,6 +28,7 @@ ISO = (
 )
 ISO_OFFSET = "%Y-%m-%d %H:%M:%S%.f%#z"
 UNIX, ISO_NAME = "unix", "iso"
+NO_TIME, OUTSIDE = "time is no time", "rating is outside the scale"
 SECONDS, MILLISECONDS, MICROSECONDS, NANOSECONDS = 1e11, 1e14, 1e17, 1e20
 """Smaller numbers than these are of that unit: 1e11 seconds are the year 5138, 1e11 milliseconds are 1973."""
 
@@ -81,7 +82,7 @@ def numbers(column: pl.Series, scale: tuple[float, float] | None = None) -> Pars
         f"{name} is not finite": ~finite,
     }
     if scale is not None:
-        problems[f"{name} is outside the scale"] = ((value < scale[0]) | (value > scale[1])).fill_null(False) & finite
+        problems[OUTSIDE] = ((value < scale[0]) | (value > scale[1])).fill_null(False) & finite
     return Parsed(value.cast(pl.Float32), problems)
 
 
@@ -102,11 +103,12 @@ def moments(column: pl.Series, formats: Sequence[str] | None = None) -> Parsed:
     formats : sequence of str or None
         strptime formats, tried in order; ``"unix"`` and ``"iso"`` may stand among them. None tries these two.
     """
-    if column.dtype.is_temporal():
+    if isinstance(column.dtype, pl.Datetime | pl.Date):
         return Parsed(_naive(column), {})
-    if column.dtype.is_numeric():
-        value = _from_unix(column.cast(pl.Float64))
-        return Parsed(value, {"time is no time": value.is_null() & column.is_not_null() & ~column.is_nan()})
+    if column.dtype.is_numeric() and formats is None:
+        number = column.cast(pl.Float64).fill_nan(None)
+        value = _from_unix(number)
+        return Parsed(value, {NO_TIME: value.is_null() & number.is_not_null()})
     text = _stripped(column)
     empty = _is_missing(text)
     value = pl.Series(column.name, [None], dtype=MOMENT).new_from_index(0, len(text))
@@ -114,7 +116,7 @@ def moments(column: pl.Series, formats: Sequence[str] | None = None) -> Parsed:
         left = value.is_null() & ~empty
         if left.any():
             value = value.zip_with(~left, _parse(text.set(~left, None), form))
-    return Parsed(value, {"time is no time": value.is_null() & ~empty})
+    return Parsed(value, {NO_TIME: value.is_null() & ~empty})
 
 
 def texts(columns: Sequence[pl.Series]) -> pl.Series:
@@ -187,6 +189,8 @@ def _naive(moment: pl.Series) -> pl.Series:
 
 
 def _stripped(column: pl.Series) -> pl.Series:
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+        raise ReadError(f"The column for {column.name} holds {column.dtype}, not single values. Name another column.")
     return column.cast(pl.String).str.strip_chars().str.strip_chars("\ufeff")
 
 

@@ -115,7 +115,7 @@ ML_100K = Preset(
         {USER: "user_id"},
         names=("user_id", "age", "gender", "occupation", "zip_code"),
         separator="|",
-        fields=(words("gender", GENDERS), pl.col("age").cast(pl.Int64), pl.col("occupation")),
+        fields=(words("gender", GENDERS), pl.col("age").cast(pl.Int64, strict=False), pl.col("occupation")),
     ),
     scale=STARS,
 )
@@ -183,7 +183,7 @@ GOODBOOKS = Preset(
         fields=(
             pl.col("title"),
             split("authors", ","),
-            pl.col("original_publication_year").cast(pl.Float64).cast(pl.Int64).alias("year"),
+            pl.col("original_publication_year").cast(pl.Float64, strict=False).cast(pl.Int64).alias("year"),
             pl.col("language_code"),
         ),
         sure=True,

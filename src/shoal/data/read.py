@@ -161,7 +161,7 @@ def _read_events(
     if not events.rows:
         raise ReadError(f"{source.name} has a header and no rows. Check the path, or the export that made it.")
     if on_bad == "error" and events.dropped:
-        raise ReadError(_complaint(source, events, scale))
+        raise ReadError(_complaint(source, events, formats, scale))
     return events
 
 
@@ -201,7 +201,9 @@ def _cell(batch: pl.DataFrame, index: int, reason: str, columns: dict[str, tuple
     return str(batch[columns[AT if word == "time" else word][0]][index])
 
 
-def _complaint(source: Source, events: _Events, scale: tuple[float, float] | None) -> str:
+def _complaint(
+    source: Source, events: _Events, formats: tuple[str, ...] | None, scale: tuple[float, float] | None
+) -> str:
     """Say what the first bad row is, why, and the ways out."""
     total = sum(events.dropped.values())
     leave = f"on_bad='drop' (--on-bad drop) leaves such rows out ({total:,} of {events.rows:,})."
@@ -212,12 +214,13 @@ def _complaint(source: Source, events: _Events, scale: tuple[float, float] | Non
     where = f"{source.name}, {source.place(index)}"
     if reason.endswith("is empty"):
         return f"{where}: {reason}. Mend the row; {leave}"
-    if reason == "time is no time":
+    if reason == parse.NO_TIME:
+        tried = "does not follow " + " or ".join(map(repr, formats)) if formats else "is no unix time and not ISO 8601"
         return (
-            f"{where}: {value!r} is not read as a time. Give at_format='...' (--at-format), such as "
+            f"{where}: time {value!r} {tried}. Give at_format='...' (--at-format), such as "
             f"'%d/%m/%Y %H:%M'; several are tried in order. Or {leave}"
         )
-    if reason.endswith("outside the scale") and scale is not None:
+    if reason == parse.OUTSIDE and scale is not None:
         return (
             f"{where}: rating {value} lies outside the scale {scale[0]:g} to {scale[1]:g}. Give scale=(low, high) "
             f"(--scale) if the file uses another one; {leave}"

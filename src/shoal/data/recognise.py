@@ -40,6 +40,8 @@ def recognise(ratings: Table, items: Table | None, users: Table | None, preset: 
             f"{did_you_mean(preset, PRESETS)}"
         )
     choice = [] if preset == "none" else list(PRESETS.values()) if preset == "auto" else [PRESETS[preset]]
+    for what, table in (("ratings", ratings), ("items", items), ("users", users)):
+        _check_kind(what, table)
     if isinstance(ratings, str | Path) and Path(ratings).is_dir():
         return _folder(Path(ratings), items, users, choice, preset)
     if preset in PRESETS:
@@ -117,6 +119,14 @@ def _is_file_of(ratings: Table, layout: Layout, preset: Preset) -> bool:
     if not layout.sure and (_base(path) != layout.file or not _all_in(path.parent, preset.beside)):
         return False
     return bool(layout.names) or _has(path, layout)
+
+
+def _check_kind(what: str, table: object) -> None:
+    if table is not None and not isinstance(table, str | Path | pl.DataFrame):
+        raise ReadError(
+            f"{what} is a {type(table).__module__}.{type(table).__name__}; give a path or a polars DataFrame "
+            "(polars.from_pandas(df) makes one)."
+        )
 
 
 def _has(table: Table, layout: Layout) -> bool:
