@@ -107,6 +107,6 @@ def _warmth(ids: pl.DataFrame, counts: pl.DataFrame, column: str) -> pl.DataFram
     """Return the ids with their bucket."""
     counts = with_string_ids(counts, "counts", EVENTS, ids=(column,))
     if counts[column].n_unique() < counts.height:
-        raise TableError(f"counts: a {column} stands twice; each may stand once.")
+        raise TableError(f"counts: an id in {column} stands twice; each may stand once.")
     known = ids.join(counts, on=column, how="left", maintain_order="left")
     return known.select(column, bucket(pl.col(EVENTS).fill_null(0)).alias(WARMTH))
