@@ -96,6 +96,12 @@ def test_every_module_has_its_place_in_the_tree(docs: ModuleType) -> None:
     assert top - {"__init__"} <= set(docs.order())
 
 
+def test_every_setting_says_what_it_is(docs: ModuleType) -> None:
+    rows = [line for line in docs.config_page().splitlines() if line.startswith("| `")]
+    assert len(rows) > 30
+    assert [row for row in rows if row.endswith("|  |") and ".name`" not in row] == []
+
+
 def test_links_in_the_docs_lead_somewhere() -> None:
     pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
     links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))]

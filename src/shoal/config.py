@@ -47,7 +47,9 @@ class AdamW(_Settings):
 
     name: Literal["adamw"] = "adamw"
     lr: Annotated[float, Field(gt=0, le=1)] = 2e-3
+    """Learning rate at its highest."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
+    """Pull of the weights towards zero, apart from the gradient."""
 
 
 class SGD(_Settings):
@@ -55,8 +57,11 @@ class SGD(_Settings):
 
     name: Literal["sgd"] = "sgd"
     lr: Annotated[float, Field(gt=0, le=100)] = 0.5
+    """Learning rate at its highest."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of the last step that is kept."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 1e-5
+    """Pull of the weights towards zero, as part of the gradient."""
 
 
 class Tower(_Settings):
@@ -83,9 +88,11 @@ class Train(_Settings):
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 60
     """At most; early stopping usually ends before."""
     batch_users: Annotated[int, Field(ge=1, le=65_536)] = 256
+    """Users in a step."""
     patience: Annotated[int, Field(ge=1, le=1000)] = 4
     """Checks without a better validation score before training stops."""
     rating_head: Literal["ordinal", "regression", "classification"] = "ordinal"
+    """How ratings are learnt: by cumulative link, squared error or cross entropy."""
     softmax: Literal["auto", "full", "sampled"] = "auto"
     """Ranking over the whole catalogue or over sampled items; ``auto`` samples above 20,000 items."""
     rating_share: Annotated[float, Field(ge=0, le=1)] = 0.3
@@ -135,6 +142,7 @@ class Config(_Settings):
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Same seed, same machine, same run."""
     text: Text = Text()
     encode: Encode = Encode()
     tower: Tower = Tower()
