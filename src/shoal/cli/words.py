@@ -20,15 +20,11 @@ def with_titles(table: pl.DataFrame, run: Run) -> pl.DataFrame:
     import polars as pl
 
     items = run.data.items
-    column = next((c for c in TITLES if items.schema.get(c) == pl.String), None)
-    if column is None:
-        return table.with_columns(title=pl.col(ITEM))
-    names = items.select(pl.col(ITEM).cast(pl.String), title=pl.col(column))
+    column = next((c for c in TITLES if items.schema.get(c) == pl.String), ITEM)
+    names = items.select(pl.col(ITEM).cast(pl.String), title=pl.col(column).cast(pl.String))
     named = table.join(names, on=ITEM, how="left", maintain_order="left")
-    others = [c for c in table.columns if c != ITEM]
-    at = table.columns.index(ITEM)
-    order = [*others[:at], ITEM, "title", *others[at:]]
-    return named.with_columns(pl.col("title").fill_null(pl.col(ITEM))).select(order)
+    title = named["title"].fill_null(named[ITEM])
+    return table.clone().insert_column(table.columns.index(ITEM) + 1, title)
 
 
 def segment_table(segments: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
