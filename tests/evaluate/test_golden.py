@@ -1,4 +1,4 @@
-"""Our metrics against the numbers of ranx, trec_eval, LensKit, RecTools and scikit-learn (tests/golden/make_metrics.py)."""
+"""Our metrics against ranx, trec_eval, LensKit, RecTools and scikit-learn (tests/golden/make_metrics.py)."""
 
 import json
 from pathlib import Path
