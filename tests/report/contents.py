@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -89,6 +90,8 @@ READ = (
     "Dropped: no rows. Duplicates: none.",
 )
 
+HOSTILE = """</script><script>alert("x")</script><img src=x onerror='alert(1)'>"""
+
 
 def contents(users: int = 610, *, seed: int = 0, segments: int = len(SEGMENTS), width: int = 24) -> Contents:
     """Return a report of `users` in `segments` segments; beyond the eight typed by hand, names are numbered."""
@@ -122,6 +125,34 @@ def contents(users: int = 610, *, seed: int = 0, segments: int = len(SEGMENTS), 
             "seconds": {"read": 0.4, "encode": 21.3, "train": 48.9, "segment": 6.2, "recommend": 11.8},
         },
     )
+
+
+def hostile() -> Contents:
+    """Return contents in which every text tries to become markup."""
+    made = contents(60)
+    bad = pl.lit(HOSTILE)
+    struct = pl.struct(label=bad, share_in=0.3, share_out=0.1, contrast=1.0).implode()
+    exemplar = pl.struct(item_id=bad, title=bad, contrast=1.0).implode()
+    return replace(
+        made,
+        title=HOSTILE,
+        map=made.map.with_columns(user_id=bad + pl.col("user_id")),
+        segments=made.segments.with_columns(
+            name=bad + pl.col("segment").cast(pl.String), sets_apart=bad, categories=struct, words=struct,
+            exemplars=exemplar,
+        ),
+        recommended=made.recommended.with_columns(title=bad),
+        metrics=made.metrics.with_columns(model=bad, note=bad, metric=bad),
+        choice=made.choice.with_columns(verdict=bad),
+        reason=HOSTILE,
+        verdicts=[HOSTILE],
+        read=[HOSTILE],
+        examples=[
+            {"user_id": HOSTILE, "segment": HOSTILE, "recent": [HOSTILE],
+             "recommended": [{"title": HOSTILE, "score": 1.0, "reason": HOSTILE}]},
+        ],
+        manifest={HOSTILE: HOSTILE, "nested": {HOSTILE: [HOSTILE]}},
+    )  # fmt: skip
 
 
 def _name(segment: int) -> str:
@@ -160,7 +191,7 @@ def _segments(labels: np.ndarray, segments: int, rng: np.random.Generator) -> pl
         k = segment % len(SEGMENTS)
         base = rng.uniform(0.05, 0.22, 5)
         more = [_share(c, b * r, b) for c, b, r in zip(CATEGORIES[k], base, (2.9, 1.8, 1.3), strict=False)]
-        other = CATEGORIES[(k + 2) % len(SEGMENTS)]
+        other = [c for c in CATEGORIES[(k + 3) % len(SEGMENTS)] if c not in CATEGORIES[k]]
         less = [_share(c, b * r, b) for c, b, r in zip(other[:2], base[3:], (0.3, 0.5), strict=True)]
         rows.append(
             {

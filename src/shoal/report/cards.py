@@ -68,7 +68,7 @@ def _segment_card(row: Mapping[str, Any], offered: list[str], place: int, users:
 
 
 def _note_on_unassigned(size: int, users: int) -> str:
-    return f"""<article class="card segment" id="{anchor(UNASSIGNED)}" tabindex="-1"
+    return f"""<article class="card segment note" id="{anchor(UNASSIGNED)}" tabindex="-1"
   aria-labelledby="{anchor(UNASSIGNED)}-name" style="--colour: var({mark(-1)[0]})">
 <header>
 <h3 id="{anchor(UNASSIGNED)}-name">{swatch(-1)}Unassigned</h3>
@@ -105,6 +105,7 @@ def _shares(categories: list[Mapping[str, Any]], name: str) -> str:
     body = _share_rows("More than others", more, most) + _share_rows("Less than others", less, most)
     return f"""<table class="shares">
 <caption class="unseen">Categories of {escape(name)}: share here and share elsewhere</caption>
+<colgroup><col class="label"><col><col class="figure"><col class="figure"></colgroup>
 <thead class="unseen"><tr><th scope="col">Category</th><th scope="col">Bar</th>
 <th scope="col">Here</th><th scope="col">Elsewhere</th></tr></thead>
 {body}</table>"""
@@ -139,7 +140,8 @@ def _titles(heading: str, titles: list[str], *, ordered: bool = False) -> str:
 
 def _example_card(example: Mapping[str, Any], segment: int, segments: pl.DataFrame) -> str:
     offers = "".join(
-        f'<li><span class="title">{escape(r["title"])}</span> <span class="number">{decimal(r["score"], 2)}</span>'
+        f'<li><span class="offer"><span>{escape(r["title"])}</span> '
+        f'<span class="number">{decimal(r["score"], 2)}</span></span>'
         f'<span class="reason">{escape(r["reason"] or "")}</span></li>'
         for r in example["recommended"]
     )

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from html import escape
 
 LIGHT = (
-    "#25517c", "#bc8619", "#0c9bed", "#3d3e03", "#4c124b", "#ad500b",
-    "#241985", "#7053b6", "#297a81", "#6e9775", "#90264c", "#9e7eb5",
+    "#479ff2", "#454706", "#d67f09", "#2650bd", "#a87cae", "#b94d1f",
+    "#1c8263", "#651786", "#6d5a8f", "#70a275", "#8466e0", "#842d55",
 )  # fmt: skip
 """Segment colours on white. Found by search: as far apart as twelve can be for normal, protan, deutan and tritan eyes
-(Machado et al. 2009) while each keeps a contrast of 3 to 1 against the page. The first few are the farthest apart."""
+(Machado, Oliveira and Fernandes 2009), none near black or white. The first few are the farthest apart."""
 DARK = (
-    "#4a91b7", "#fcc438", "#cbd5fb", "#517e1c", "#fd9587", "#a0fec2",
-    "#bc9a0b", "#a14a74", "#93a3f7", "#a57c73", "#50c4c4", "#7d56b9",
+    "#a5c0fc", "#b05e17", "#e6ba24", "#7c78e3", "#75a978", "#44dbad",
+    "#baf27e", "#df8720", "#208562", "#99eefc", "#c495c2", "#aa66a2",
 )  # fmt: skip
 """The same on the dark page."""
 
@@ -42,7 +42,7 @@ class Scale:
 
 
 def scale(values: Sequence[float], *, wanted: int = 3) -> Scale:
-    """Return a scale over the finite `values`, with about `wanted` ticks at round numbers and a little air."""
+    """Return a scale over the finite `values` with a little air, and ticks at round numbers, `wanted` or one more."""
     finite = [v for v in values if math.isfinite(v)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     if high - low <= 1e-9 * max(1.0, abs(high)):
@@ -56,9 +56,9 @@ def scale(values: Sequence[float], *, wanted: int = 3) -> Scale:
 
 
 def _round_step(rough: float) -> float:
-    """Return the largest of 1, 2, 5 times a power of ten that is not above `rough`."""
+    """Return the smallest of 1, 2, 5, 10 times a power of ten that is not below `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
-    return power * max(m for m in (1, 2, 5) if m * power <= rough * (1 + 1e-9))
+    return power * min(m for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
 
 
 def colours() -> str:

@@ -15,6 +15,7 @@ import polars as pl
 from shoal.report.figures import Scale, axis, decimal, percent, scale, whisker, whole
 
 SMALLER_IS_BETTER = ("rmse", "mae", "mse")
+LARGER_IS_BETTER = ("ndcg", "recall", "precision", "hit", "hits", "hit_rate", "mrr", "map", "auc", "accuracy")
 ACRONYMS = (*SMALLER_IS_BETTER, "ndcg", "mrr", "map", "auc")
 OURS = "blend"
 
@@ -26,13 +27,13 @@ def metric_tables(metrics: pl.DataFrame) -> str:
 
 
 def _metric(metric: str, rows: pl.DataFrame) -> str:
-    down = _smaller(metric)
-    rows = rows.sort("value", descending=not down, maintain_order=True)
+    direction = _direction(metric)
+    rows = rows.sort("value", descending=direction != "less is better", maintain_order=True)
     on = scale([v for c in ("value", "low", "high") for v in rows[c].drop_nulls().to_list()])
     ours = rows.filter(pl.col("model") == OURS)["value"].to_list()
     body = "\n".join(_metric_row(r, on, ours[0] if ours else None) for r in rows.iter_rows(named=True))
     return f"""<table class="metric">
-<caption>{escape(_titled(metric))} <span>{"less" if down else "more"} is better</span></caption>
+<caption>{escape(_titled(metric))} <span>{direction}</span></caption>
 <thead><tr><th scope="col">Model</th><th scope="col"><span class="unseen">Figure</span>{axis(on)}</th>
 <th scope="col" class="number">Value</th><th scope="col" class="number">Interval</th></tr></thead>
 <tbody>
@@ -46,7 +47,7 @@ def _metric_row(row: Mapping[str, Any], on: Scale, beside: float | None) -> str:
     note = f"<small>{escape(row['note'])}</small>" if row["note"] else ""
     return (
         f'<tr{" class=ours" if row["model"] == OURS else ""}><th scope="row">{escape(_spoken(row["model"]))}{note}</th>'
-        f"<td>{whisker(row['value'], row['low'], row['high'], on, beside=beside)}</td>"
+        f'<td class="plot">{whisker(row["value"], row["low"], row["high"], on, beside=beside)}</td>'
         f'<td class="number">{decimal(row["value"])}</td><td class="number faint">{interval}</td></tr>'
     )
 
@@ -59,7 +60,8 @@ def choice_table(choice: pl.DataFrame, chosen: int) -> str:
     count = choice["smallest"].dtype.is_integer()
     body = "\n".join(
         f"<tr{' class=ours aria-current=true' if row['n'] == chosen else ''}>"
-        f'<th scope="row" class="number">{row["n"]}</th><td>{whisker(row["stability"], None, None, on)}</td>'
+        f'<th scope="row" class="number">{row["n"]}</th>'
+        f'<td class="plot">{whisker(row["stability"], None, None, on)}</td>'
         f'<td class="number">{decimal(row["stability"], 2)}</td><td class="number">{decimal(row["separation"], 3)}</td>'
         f'<td class="number">{whole(row["smallest"]) if count else percent(row["smallest"])}</td>'
         f"<td>{escape(row['verdict'] or '')}</td></tr>"
@@ -82,18 +84,15 @@ def headline(metrics: pl.DataFrame) -> list[str]:
     The first metric where more is better, and the first where less is. A metric without a blend, or without anything
     to compare it with, gives no sentence.
     """
-    sentences, seen = [], set()
+    sentences, seen = [], {""}
     for (metric,), rows in _measured(metrics).group_by("metric", maintain_order=True):
-        down, ours, others = (
-            _smaller(metric),
-            rows.filter(pl.col("model") == OURS),
-            rows.filter(pl.col("model") != OURS),
-        )
-        if down in seen or not ours.height or not others.height:
+        direction = _direction(str(metric))
+        ours, others = rows.filter(pl.col("model") == OURS), rows.filter(pl.col("model") != OURS)
+        if direction in seen or not ours.height or not others.height:
             continue
-        seen.add(down)
-        mine, best = ours.row(0, named=True), others.sort("value", descending=not down).row(0, named=True)
-        sentences.append(_against(metric, mine, best))
+        seen.add(direction)
+        best = others.sort("value", descending=direction == "more is better").row(0, named=True)
+        sentences.append(_against(str(metric), ours.row(0, named=True), best))
     return sentences
 
 
@@ -111,8 +110,10 @@ def _measured(metrics: pl.DataFrame) -> pl.DataFrame:
     return metrics.with_columns(numbers).filter(pl.col("value").is_not_null())
 
 
-def _smaller(metric: str) -> bool:
-    return metric.lower().split("@")[0].split()[0] in SMALLER_IS_BETTER
+def _direction(metric: str) -> str:
+    """Return which way is better; nothing for a metric such as novelty, where neither is."""
+    name = metric.split("@")[0].split()[0].lower() if metric.strip() else ""
+    return "less is better" if name in SMALLER_IS_BETTER else "more is better" if name in LARGER_IS_BETTER else ""
 
 
 def _titled(metric: str) -> str:

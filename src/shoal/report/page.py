@@ -211,19 +211,23 @@ def _sentences(lines: Iterable[str]) -> str:
 
 
 def _manifest(manifest: Mapping[str, Any]) -> str:
-    pairs = "\n".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in _flat(manifest))
-    return f'<dl class="manifest">{pairs}</dl>' if pairs else ""
+    rows = "\n".join(f"<div><dt>{escape(str(k))}</dt>{_values(v)}</div>" for k, v in manifest.items())
+    return f'<dl class="manifest">{rows}</dl>' if rows else ""
 
 
-def _flat(value: Any, name: str = "") -> Iterable[tuple[str, str]]:
-    """Yield names and values of a nested mapping, such as ``("versions torch", "2.13.0")``."""
+def _values(value: Any) -> str:
+    return "".join(f"<dd>{escape(line)}</dd>" for line in _flat(value)) or "<dd>–</dd>"
+
+
+def _flat(value: Any, name: str = "") -> Iterable[str]:
+    """Yield a line for each value of a nested mapping, such as ``torch 2.13.0``."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flat(inner, f"{name} {key}".strip())
     elif isinstance(value, (list, tuple)):
-        yield name, ", ".join(str(v) for v in value)
+        yield f"{name} {', '.join(str(v) for v in value)}".strip()
     else:
-        yield name, "–" if value is None else str(value)
+        yield f"{name} {'–' if value is None else value}".strip()
 
 
 def _asset(name: str) -> str:

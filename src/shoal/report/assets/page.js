@@ -16,6 +16,7 @@ const UNKNOWN = 255; // a strength that is missing
 const NEAR = 12; // how far from a point, in pixels, the pointer still means it
 const CLOSEST = 40;
 const STEP = 1.6;
+const STRETCH = 1.3;
 
 const canvas = byId("canvas");
 const context = canvas.getContext("2d");
@@ -54,14 +55,17 @@ function centres() {
 
 // Drawing
 
+// Pixels a unit, across and down. A map has no true proportions, so it may be stretched a little to fill its frame.
 function scale() {
-  const room = Math.min(44, view.width * 0.07);
-  return view.zoom * Math.min((view.width - 2 * room) / extent[0], (view.height - 2 * room) / extent[1]);
+  const room = Math.min(48, view.width * 0.08);
+  const fit = [(view.width - 2 * room) / extent[0], (view.height - 2 * room) / extent[1]];
+  const least = Math.min(...fit);
+  return fit.map((f) => view.zoom * Math.min(f, STRETCH * least));
 }
 
 function project(x, y) {
-  const k = scale();
-  return [(x - view.x) * k + view.width / 2, (y - view.y) * k + view.height / 2];
+  const [across, down] = scale();
+  return [(x - view.x) * across + view.width / 2, (y - view.y) * down + view.height / 2];
 }
 
 function radius() {
@@ -114,12 +118,12 @@ function draw() {
 }
 
 function drawPoints(lit, size, wanted) {
-  const k = scale();
-  const [left, top] = [view.width / 2 - view.x * k - size - 1, view.height / 2 - view.y * k - size - 1];
+  const [across, down] = scale();
+  const [left, top] = project(0, 0).map((v) => v - size - 1);
   const side = 2 * size + 2;
   for (let i = 0; i < users.length; i++) {
-    const x = xs[i] * k + left;
-    const y = ys[i] * k + top;
+    const x = xs[i] * across + left;
+    const y = ys[i] * down + top;
     if (x < -side || y < -side || x > view.width || y > view.height || !wanted(i)) continue;
     context.globalAlpha = opacity(i, lit);
     context.drawImage(sprites[groupOf[i]], x, y, side, side);
@@ -148,12 +152,9 @@ function makeLabels() {
   const order = groups.map((_, index) => index).filter((index) => at[index] && !unassigned(index));
   order.sort((a, b) => groups[b].size - groups[a].size);
   return order.map((index) => {
-    const label = document.createElement("a");
-    label.href = `#${groups[index].anchor}`;
-    label.tabIndex = -1; // the legend is the way by keyboard
+    const label = document.createElement("span");
     label.textContent = groups[index].name;
     byId("labels").append(label);
-    listen(label, index);
     return { label, index, at: at[index] };
   });
 }
@@ -179,12 +180,11 @@ function placeLabels(lit) {
 // Pointing
 
 function nearest(px, py) {
-  const k = scale();
-  const x = (px - view.width / 2) / k + view.x;
-  const y = (py - view.height / 2) / k + view.y;
-  let [best, least] = [NONE, (NEAR / k) ** 2];
+  const [across, down] = scale();
+  const [left, top] = project(0, 0);
+  let [best, least] = [NONE, NEAR ** 2];
   for (let i = 0; i < users.length; i++) {
-    const away = (xs[i] - x) ** 2 + (ys[i] - y) ** 2;
+    const away = (xs[i] * across + left - px) ** 2 + (ys[i] * down + top - py) ** 2;
     if (away < least) [best, least] = [i, away];
   }
   return best;
@@ -258,8 +258,8 @@ function zoomBy(factor, px = view.width / 2, py = view.height / 2) {
   const before = scale();
   view.zoom = Math.max(1, Math.min(CLOSEST, view.zoom * factor));
   const after = scale();
-  view.x += (px - view.width / 2) * (1 / before - 1 / after);
-  view.y += (py - view.height / 2) * (1 / before - 1 / after);
+  view.x += (px - view.width / 2) * (1 / before[0] - 1 / after[0]);
+  view.y += (py - view.height / 2) * (1 / before[1] - 1 / after[1]);
   if (view.zoom === 1) [view.x, view.y] = middle;
   canvas.style.touchAction = view.zoom > 1 ? "none" : "pan-y"; // the whole map lets a finger scroll the page
   redraw();
@@ -298,7 +298,8 @@ function pointer() {
     if (view.zoom === 1) return;
     canvas.classList.add("held");
     hover(NONE);
-    [view.x, view.y] = [held.x - dx / scale(), held.y - dy / scale()];
+    const [across, down] = scale();
+    [view.x, view.y] = [held.x - dx / across, held.y - dy / down];
     redraw();
     showTip(state.user);
   });
