@@ -16,7 +16,7 @@ from shoal.text.render import Template, words
 TITLES = ("title", "name", "headline", "label", "product_name", "product_title")
 PLAIN = {*TITLES, "genre", "genres", "category", "categories", "text", "description", "summary", "overview", "plot"}
 """Columns whose words are understood without the column's name in front."""
-ID_WORDS = {"id", "ids", "isbn", "asin", "sku", "url", "link", "links", "uri", "uuid", "hash"}
+ID_WORDS = {"id", "ids", "isbn", "asin", "sku", "url", "link", "links", "uri", "uuid", "hash", "code"}
 SHORT = 60
 """Mean characters up to which a text is short."""
 SAMPLE = 2_000
