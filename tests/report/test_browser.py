@@ -109,7 +109,7 @@ def test_the_page_opens_quietly_and_fits_its_window(opened: Any, report: Path, s
     assert page.locator("article.segment").count() == len(SEGMENTS) + 1
     labels = page.locator("#labels span")
     assert sorted(labels.all_text_contents()) == sorted(name for name, *_ in SEGMENTS)
-    assert all(box["width"] > 0 for box in (label.bounding_box() for label in labels.all()))
+    assert page.locator("#labels span:visible").count() == len(SEGMENTS)
     assert all(pixels_of(page, f"--segment-{k}") > 30 for k in range(len(SEGMENTS)))
 
 
@@ -190,6 +190,16 @@ def test_zooming_in_and_back_shows_the_whole_map_again(opened: Any, report: Path
     page.wait_for_function(f"(before) => {place} !== before", arg=before)
     page.locator("#whole").click()
     page.wait_for_function(f"(before) => {place} === before", arg=before)
+
+
+def test_names_on_the_map_never_cover_each_other(opened: Any, tmp_path: Path) -> None:
+    page = opened(write(contents(300, segments=14), tmp_path / "report.html"), PHONE)
+    boxes = [label.bounding_box() for label in page.locator("#labels span:visible").all()]
+    assert len(boxes) > 5
+    for k, a in enumerate(boxes):
+        for b in boxes[k + 1 :]:
+            beside = a["x"] + a["width"] <= b["x"] or b["x"] + b["width"] <= a["x"]
+            assert beside or a["y"] + a["height"] <= b["y"] or b["y"] + b["height"] <= a["y"]
 
 
 def test_hostile_titles_run_nothing(opened: Any, tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ function unassigned(index) {
   return groups[index].segment < 0;
 }
 
+function clamp(value, least, most) {
+  return Math.max(least, Math.min(most, value));
+}
+
 function median(numbers) {
   numbers.sort((a, b) => a - b);
   return numbers[numbers.length >> 1];
@@ -74,7 +78,7 @@ function dots() {
 
 function radius() {
   const alone = Math.sqrt((view.width * view.height * 0.028) / Math.max(1, users.length));
-  return Math.max(1.1, Math.min(4.5, alone)) * Math.min(2.2, Math.sqrt(view.zoom));
+  return clamp(alone, 1.1, 4.5) * Math.min(2.2, Math.sqrt(view.zoom));
 }
 
 function style(name) {
@@ -167,21 +171,25 @@ function makeLabels() {
   });
 }
 
-// The largest segment has its name at its centre; a smaller one steps up or down until its name is clear of the others.
+// The largest segment has its name at its centre; a smaller one steps up or down until its name is clear of the others,
+// and is left to the legend where there is no room. The segment that is pointed at always has its name.
 function placeLabels(lit) {
   const taken = [];
-  for (const { label, index, at } of labels) {
+  const first = (entry) => (entry.index === lit ? 0 : 1);
+  for (const { label, index, at } of [...labels].sort((a, b) => first(a) - first(b))) {
+    label.hidden = false;
     const [width, height] = [label.offsetWidth, label.offsetHeight];
     const [x, y] = project(...at);
-    const inside = x > 0 && y > 0 && x < view.width && y < view.height;
-    const left = Math.max(2, Math.min(view.width - width - 2, x - width / 2));
-    const steps = [0, -1, 1, -2, 2, -3, 3].map((step) => y - height / 2 + step * height * 0.6);
+    const left = clamp(x - width / 2, 2, view.width - width - 2);
     const free = (top) => taken.every((t) => left + width < t[0] || left > t[2] || top + height < t[1] || top > t[3]);
-    const top = Math.max(2, Math.min(view.height - height - 2, steps.find(free) ?? steps[0]));
+    const tops = [0, -0.6, 0.6, -1.2, 1.2, -1.8, 1.8].map((step) => y - height / 2 + step * height);
+    const top = tops.map((t) => clamp(t, 2, view.height - height - 2)).find(free);
+    const inside = x > 0 && y > 0 && x < view.width && y < view.height;
+    label.hidden = !inside || top === undefined;
+    if (label.hidden) continue;
+    taken.push([left, top, left + width, top + height]);
     label.style.transform = `translate(${left}px, ${top}px)`;
-    label.hidden = !inside;
     label.classList.toggle("dim", lit !== NONE && lit !== index);
-    if (inside) taken.push([left, top, left + width, top + height]);
   }
 }
 
@@ -215,7 +223,7 @@ function showTip() {
   tip.replaceChildren(name, where, document.createElement("br"), what);
   const [x, y] = project(xs[i], ys[i]);
   ring.style.transform = `translate(${x}px, ${y}px)`;
-  const left = Math.max(4, Math.min(view.width - tip.offsetWidth - 4, x + 14));
+  const left = clamp(x + 14, 4, view.width - tip.offsetWidth - 4);
   const top = y + 16 + tip.offsetHeight > view.height ? y - tip.offsetHeight - 12 : y + 12;
   tip.style.transform = `translate(${left}px, ${Math.max(4, top)}px)`;
 }
@@ -266,7 +274,7 @@ function openCard(index) {
 
 function zoomBy(factor, px = view.width / 2, py = view.height / 2) {
   const before = scale();
-  view.zoom = Math.max(1, Math.min(CLOSEST, view.zoom * factor));
+  view.zoom = clamp(view.zoom * factor, 1, CLOSEST);
   const after = scale();
   view.x += (px - view.width / 2) * (1 / before[0] - 1 / after[0]);
   view.y += (py - view.height / 2) * (1 / before[1] - 1 / after[1]);
