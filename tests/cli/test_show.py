@@ -155,7 +155,7 @@ def test_assigned_users_stand_beside_the_name_of_their_segment(run, capsys, tmp_
 
 
 def test_explain_passes_the_item_on_and_says_so_where_there_is_no_reason(run, capsys) -> None:
-    assert said(capsys, "explain", "r", "1")[1].split() == ["10", "0.100"]
+    assert said(capsys, "explain", "r", "1")[1].split() == ["10", "Laura", "0.100"]
     assert run.asked == {"user": "1", "item": None}
     assert cli.run(["explain", "r", "1", "30"]) == 0
     out, err = capsys.readouterr()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN_USERS = 3
 SHOWN_ITEMS = 3
+SHOWN_REASONS = 2
 
 
 @expand
@@ -74,12 +75,9 @@ def _tell(run: Run, judgement: Judgement) -> None:
 def _tell_user(run: Run, user: str) -> None:
     names = dict(run.segments.select("segment", "name").iter_rows())
     segment = dict(run.members.select("user_id", "segment").iter_rows())[user]
-    out(f"  User {user}: {names.get(segment, 'unassigned')}")
+    out(f"  User {user}, {names[segment]}")
     for row in _recommended(run, user).iter_rows(named=True):
-        out(f"    {row['rank']}. {row['title']}")
-        why = run.explain(user, row["item_id"])
-        for reason in reasons(why):
-            out(f"         because of {reason}")
+        out(f"    {row['rank']}. {row['title']}{because(run, user, row['item_id'])}")
     out()
 
 
@@ -94,9 +92,11 @@ def shown_users(run: Run) -> list[str]:
     return [members.filter(members["segment"] == s)["user_id"][0] for s in largest[:SHOWN_USERS]]
 
 
-def reasons(why: pl.DataFrame) -> list[str]:
-    """Return the strongest reasons in words."""
-    raise NotImplementedError
+def because(run: Run, user: str, item: str) -> str:
+    """Return the events that carry a recommendation, strongest first: those whose deletion would lower its score."""
+    why = with_titles(run.explain(user, item), run)
+    carry = why.filter(why["effect"] > 0).sort("effect", descending=True, maintain_order=True)["title"].to_list()
+    return f", because of {'; '.join(carry[:SHOWN_REASONS])}" if carry else ""
 
 
 def _as_dict(run: Run, judgement: Judgement, folder: Path, page: Path) -> dict[str, Any]:

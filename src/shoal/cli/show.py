@@ -147,7 +147,7 @@ def explain(
     known_user(fitted, user)
     if item is not None:
         known_item(fitted, item)
-    table = fitted.explain(user, item)
+    table = with_titles(fitted.explain(user, item), fitted)
     if not table.height:
         talk(f"Nothing that user {user} did carries this: it rests on what everyone does.")
     out_json(table) if as_json else out_table(table)
