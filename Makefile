@@ -19,7 +19,7 @@ install: $(STAMP)  ## make .venv and install into it; quick when nothing changed
 # torch is asked for by number in the same call as the rest, so that no other build of it is ever looked at.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "Shoal needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	  echo "Shoal needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1 | head -1)." \
 	       "Name another one: make PYTHON=python3.12 $(or $(MAKECMDGOALS),install)" >&2; exit 2; }
 	@echo "Installing into .venv; the first time takes a few minutes." >&2
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -69,7 +69,9 @@ def refuse_other_folder(run: Path) -> None:
     StoreError
         `run` is a file, or a folder with content that is no run.
     """
-    if run.is_dir() and any(run.iterdir()) and not (run / "manifest.json").exists():
+    from shoal.store.artifacts import is_run_folder
+
+    if run.is_dir() and any(run.iterdir()) and not is_run_folder(run):
         raise StoreError(f"{run} holds something that is no run. Name a folder that is new or empty.")
     if run.exists() and not run.is_dir():
         raise StoreError(f"{run} is a file. Name a folder.")
