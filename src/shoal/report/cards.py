@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from shoal.report.figures import MINUS, bar, decimal, listed, mark, percent, swatch, whole
-from shoal.report.map import anchor, position
+from shoal.report.map import anchor, position, title
 from shoal.tables import ITEM, RANK, SEGMENT, UNASSIGNED
 
 MORE, LESS, WORDS, TITLES = 5, 3, 10, 6
@@ -48,7 +48,7 @@ def example_cards(examples: Sequence[Mapping[str, Any]], segments: pl.DataFrame)
 
 
 def _segment_card(row: Mapping[str, Any], offered: list[str], place: int, users: int) -> str:
-    name, link = escape(row["name"]), anchor(row[SEGMENT])
+    name, link = escape(title(row[SEGMENT], row["name"])), anchor(row[SEGMENT])
     exemplars = [e["title"] or e[ITEM] for e in row["exemplars"] or []][:TITLES]
     return f"""<article class="card segment" id="{link}" tabindex="-1" aria-labelledby="{link}-name"
   style="--colour: var({mark(place)[0]})">
@@ -56,9 +56,9 @@ def _segment_card(row: Mapping[str, Any], offered: list[str], place: int, users:
 <h3 id="{link}-name">{swatch(place)}{name}</h3>
 <p class="size"><b>{whole(row["size"])}</b> {_users(row["size"])}, {percent(row["size"] / max(1, users))}</p>
 </header>
-<p class="apart">{escape(row["sets_apart"] or "")}</p>
+<p class="apart">{escape(_sentence(row["sets_apart"] or ""))}</p>
 <p class="habits">{_habits(row)} <a class="show" href="#map" data-show="{row[SEGMENT]}">Show on the map</a></p>
-{_shares(row["categories"] or [], row["name"])}
+{_shares(row["categories"] or [], name)}
 {_words(row["words"] or [])}
 <div class="pair">
 {_titles("Typical of it", exemplars)}
@@ -78,6 +78,12 @@ def _note_on_unassigned(size: int, users: int) -> str:
 </article>"""
 
 
+def _sentence(text: str) -> str:
+    """Return the text with a capital letter and a full stop."""
+    text = text[:1].upper() + text[1:]
+    return text if not text or text[-1] in ".!?" else f"{text}."
+
+
 def _users(number: int) -> str:
     return "user" if number == 1 else "users"
 
@@ -91,24 +97,32 @@ def _habits(row: Mapping[str, Any]) -> str:
     if gap is not None:
         side = "above" if gap > 0 else "below"
         size = decimal(abs(gap), 2).replace(MINUS, "")
-        parts.append("rates like everyone" if abs(gap) < SMALL_GAP else f"rates {size} {side} everyone")
+        parts.append("ratings like everyone's" if abs(gap) < SMALL_GAP else f"ratings {size} {side} everyone's mean")
     return f"{'; '.join(parts)}." if parts else ""
 
 
 def _shares(categories: list[Mapping[str, Any]], name: str) -> str:
-    """Return what the segment uses more, then less, than others: a table with a bar and a tick in each row."""
-    more = [c for c in categories if c["share_in"] >= c["share_out"]][:MORE]
-    less = [c for c in categories if c["share_in"] < c["share_out"]][:LESS]
+    """Return what the segment uses more, then less, than others: a table with a bar and a tick in each row.
+
+    `name` is escaped already.
+    """
+    more = [c for c in categories if _over(c)][:MORE]
+    less = sorted((c for c in categories if not _over(c)), key=lambda c: c["contrast"] or 0.0)[:LESS]
     if not more and not less:
         return ""
-    most = max(max(c["share_in"], c["share_out"]) for c in more + less)
+    most = max(max(c["share_in"], c["share_out"] or 0.0) for c in more + less)
     body = _share_rows("More than others", more, most) + _share_rows("Less than others", less, most)
     return f"""<table class="shares">
-<caption class="unseen">Categories of {escape(name)}: share here and share elsewhere</caption>
+<caption class="unseen">Categories of {name}: share here and share elsewhere</caption>
 <colgroup><col class="label"><col><col class="figure"><col class="figure"></colgroup>
 <thead class="unseen"><tr><th scope="col">Category</th><th scope="col">Bar</th>
 <th scope="col">Here</th><th scope="col">Elsewhere</th></tr></thead>
 {body}</table>"""
+
+
+def _over(label: Mapping[str, Any]) -> bool:
+    """Return whether a label is used more here than elsewhere; where there is no elsewhere, it is."""
+    return bool(label["share_in"] >= (label["share_out"] or 0.0))
 
 
 def _share_rows(heading: str, rows: list[Mapping[str, Any]], most: float) -> str:
@@ -128,7 +142,7 @@ def _share_rows(heading: str, rows: list[Mapping[str, Any]], most: float) -> str
 
 
 def _words(words: list[Mapping[str, Any]]) -> str:
-    more = [w for w in words if w["share_in"] >= w["share_out"]][:WORDS]
+    more = [w for w in words if _over(w)][:WORDS]
     if not more:
         return ""
     return f'<p class="words"><b>Words</b> {escape(", ".join(w["label"] for w in more))}</p>'
@@ -140,7 +154,7 @@ def _titles(heading: str, titles: list[str], *, ordered: bool = False) -> str:
 
 def _example_card(example: Mapping[str, Any], segment: int, segments: pl.DataFrame) -> str:
     offers = "".join(
-        f'<li><span class="offer"><span>{escape(r["title"])}</span> '
+        f'<li><span class="offer"><span>{escape(r["title"] or "")}</span> '
         f'<span class="number">{decimal(r["score"], 2)}</span></span>'
         f'<span class="reason">{escape(r["reason"] or "")}</span></li>'
         for r in example["recommended"]

@@ -108,13 +108,11 @@ def decimal(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{digits}f}".replace("-", MINUS)
 
 
-def bar(share_in: float, share_out: float, most: float) -> str:
-    """Return a bar of `share_in` with a tick at `share_out`, both of `most`. The figures stand beside it in words."""
-    here, elsewhere = (100 * min(1.0, max(0.0, s / most)) if most > 0 else 0.0 for s in (share_in, share_out))
-    return (
-        '<span class="bar" aria-hidden="true">'
-        f'<i class="fill" style="width: {here:.1f}%"></i><i class="tick" style="left: {elsewhere:.1f}%"></i></span>'
-    )
+def bar(share_in: float, share_out: float | None, most: float) -> str:
+    """Return a bar of `share_in` with a tick at `share_out`, both of `most`; without a `share_out`, without a tick."""
+    here, elsewhere = (100 * min(1.0, max(0.0, (s or 0.0) / (most or 1.0))) for s in (share_in, share_out))
+    tick = "" if share_out is None else f'<i class="tick" style="left: {elsewhere:.1f}%"></i>'
+    return f'<span class="bar" aria-hidden="true"><i class="fill" style="width: {here:.1f}%"></i>{tick}</span>'
 
 
 def whisker(

@@ -200,6 +200,11 @@ def anchor(segment: int) -> str:
     return "segment-unassigned" if segment == UNASSIGNED else f"segment-{segment}"
 
 
+def title(segment: int, name: str | None) -> str:
+    """Return the segment's name, or what to call it without one."""
+    return name or ("Unassigned" if segment == UNASSIGNED else f"Segment {segment}")
+
+
 def position(segments: pl.DataFrame, segment: int) -> int:
     """Return where a segment stands among the segments of the page, which gives its colour; -1 for unassigned."""
     known = [s for s in segments[SEGMENT].to_list() if s != UNASSIGNED]
@@ -220,7 +225,7 @@ def groups(table: pl.DataFrame, segments: pl.DataFrame) -> list[dict[str, Any]]:
     return [
         {
             "segment": s,
-            "name": names.get(s, "Unassigned"),
+            "name": title(s, names.get(s)),
             "size": sizes.get(s, 0),
             "anchor": anchor(s),
             "colour": marks[s][0],

@@ -65,7 +65,7 @@ class Contents:
     segments: pl.DataFrame
     """segment, size, name, sets_apart (a sentence), rating_gap (own mean less everyone's, on the rating scale; may be
     missing), events_per_user; categories and words (List of Struct: label, share_in, share_out, contrast), the most
-    telling first; exemplars (List of Struct: item_id, title, contrast). One row a segment."""
+    over-used first; exemplars (List of Struct: item_id, title, contrast). One row a segment; -1 may have one too."""
     recommended: pl.DataFrame
     """segment, rank, item_id, title, score: what each segment is recommended."""
     metrics: pl.DataFrame
