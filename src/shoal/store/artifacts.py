@@ -1,0 +1,305 @@
+"""The run folder: tables, tensors, documents and a manifest, written whole or not at all, and checked when read.
+
+    run/
+      manifest.json         format, shoal's version, SHA-256 and bytes of each file, and what the run says of itself
+      <table>.parquet       tables
+      <group>.safetensors   arrays
+      <document>.json       anything else that JSON can say
+
+Nothing here can run code: no pickle is written or read. A folder is first made beside its place under another name and
+then renamed; what stands in its place is replaced only if it is a run folder too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from shoal.errors import StoreError
+
+FORMAT = 1
+"""Goes up whenever an older shoal could not read the folder, or would read it wrongly."""
+MANIFEST = "manifest.json"
+
+BESIDE = ("report.html",)
+"""Files that may be written into a run folder later, and go when the run is replaced."""
+
+_KIND = "shoal run"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What a run folder holds.
+
+    Attributes
+    ----------
+    tables : dict of str to polars.DataFrame
+    tensors : dict of str to dict of str to numpy.ndarray
+        Groups of named arrays: bool, integers and floats.
+    documents : dict of str to object
+        As JSON gives them back: tuples are lists, keys are strings.
+    manifest : dict
+        What the run says of itself, without the part that is the store's own.
+    shoal_version : str
+        Of the shoal that wrote the folder.
+    """
+
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    tensors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    documents: dict[str, Any] = field(default_factory=dict)
+    manifest: dict[str, Any] = field(default_factory=dict)
+    shoal_version: str = ""
+
+
+def save(
+    folder: str | Path,
+    *,
+    tables: Mapping[str, pl.DataFrame] | None = None,
+    tensors: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    documents: Mapping[str, Any] | None = None,
+    manifest: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a run folder, whole or not at all, and return its path.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A path where nothing stands, an empty folder, or a run folder, which is replaced.
+    tables, tensors, documents : mapping, optional
+        By name; a name becomes a file name. Categoricals are stored as strings.
+    manifest : mapping, optional
+        What the run says of itself: settings, data fingerprint, times. Must be JSON.
+
+    Raises
+    ------
+    StoreError
+        Something else stands at `folder`, it cannot be written (a full disk, say), or a part cannot be stored. Nothing
+        is left behind, and what stood there stands there still.
+    """
+    folder = Path(folder).resolve()
+    check_place(folder)
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
+    parents = [p for p in part.parents if not p.exists()]
+    try:
+        part.mkdir(parents=True)
+        for name, write in _writers(tables or {}, tensors or {}, documents or {}):
+            write(part / name)
+        _seal(part, dict(manifest or {}))
+        _put_in_place(part, folder)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise StoreError(f"{folder} cannot be written: {why}. Free some space or give another path.") from error
+    finally:  # Ctrl-C included
+        shutil.rmtree(part, ignore_errors=True)
+        for parent in parents:
+            with contextlib.suppress(OSError):  # it holds the run, if all went well
+                parent.rmdir()
+    return folder
+
+
+def load(folder: str | Path) -> Artifacts:
+    """Read a run folder; every file is checked against its hash first.
+
+    Raises
+    ------
+    StoreError
+        The folder is missing, is no run folder, lacks a file, holds a changed one, or was made by a newer shoal.
+    """
+    folder = Path(folder)
+    head = _manifest_of(folder)
+    found = Artifacts(manifest=head["run"], shoal_version=str(head["shoal"]))
+    for name, expected in head["files"].items():
+        path = _checked_file(folder, name, expected)
+        if path.suffix == ".parquet":
+            found.tables[path.stem] = pl.read_parquet(path)
+        elif path.suffix == ".safetensors":
+            found.tensors[path.stem] = _read_tensors(path)
+        else:
+            found.documents[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def is_run_folder(folder: str | Path) -> bool:
+    """Whether a manifest of ours stands in `folder`, whole or of a newer format; nothing else is looked at."""
+    try:
+        head = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(head, dict) and head.get("kind") == _KIND
+
+
+def check_place(folder: str | Path) -> None:
+    """Refuse a path at which `save` would refuse to write; ask before long work.
+
+    Raises
+    ------
+    StoreError
+        What stands there is no run folder, or a run folder with files of somebody else's in it.
+    """
+    folder = Path(folder)
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not is_run_folder(folder):
+        raise StoreError(f"{folder} exists and is not a run folder. Give another path.")
+    theirs = sorted({p.name for p in folder.iterdir()} - _own_files(folder))
+    if theirs:
+        raise StoreError(
+            f"{folder} is a run folder, and {theirs[0]} in it is not the run's; saving would delete it. "
+            "Move it away or give another path."
+        )
+
+
+def _own_files(folder: Path) -> set[str]:
+    files = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("files")
+    return {MANIFEST, *BESIDE, *(files if isinstance(files, dict) else ())}
+
+
+def _writers(
+    tables: Mapping[str, pl.DataFrame],
+    tensors: Mapping[str, Mapping[str, np.ndarray]],
+    documents: Mapping[str, Any],
+) -> Iterator[tuple[str, Callable[[Path], object]]]:
+    """Yield each file's name and what writes it."""
+    for name, table in tables.items():
+        yield _file_name(name, ".parquet"), partial(_write_table, table)
+    for name, group in tensors.items():
+        yield _file_name(name, ".safetensors"), partial(_write_tensors, name, group)
+    for name, document in documents.items():
+        yield _file_name(name, ".json"), partial(_write_json, document, f"document {name}")
+
+
+def _file_name(name: str, suffix: str) -> str:
+    if not _NAME.fullmatch(name) or name + suffix == MANIFEST:
+        raise StoreError(f"{name!r} cannot name a part of a run folder. Use letters, digits, '_', '-' and '.'.")
+    return name + suffix
+
+
+def _write_table(table: pl.DataFrame, path: Path) -> None:
+    table.with_columns(pl.col(pl.Categorical).cast(pl.String)).write_parquet(path)
+
+
+def _write_tensors(name: str, group: Mapping[str, np.ndarray], path: Path) -> None:
+    from safetensors.numpy import save as to_bytes
+
+    arrays = {key: np.ascontiguousarray(array).reshape(np.shape(array)) for key, array in group.items()}
+    for key, array in arrays.items():
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise StoreError(
+                f"{name}.{key} holds {array.dtype}, which a run folder cannot keep. Turn it into bool, integers or "
+                "floats of at most 64 bits."
+            )
+    # safetensors is little-endian; an array that is not would come back as other numbers
+    path.write_bytes(to_bytes({k: a.astype(a.dtype.newbyteorder("<"), copy=False) for k, a in arrays.items()}))
+
+
+def _read_tensors(path: Path) -> dict[str, np.ndarray]:
+    from safetensors.numpy import load_file
+
+    arrays: dict[str, np.ndarray] = load_file(path)
+    return arrays
+
+
+def _write_json(value: Any, what: str, path: Path) -> None:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"The {what} cannot be written as JSON: {error}.") from None
+    path.write_text(text, encoding="utf-8")
+
+
+def _seal(part: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest, last of all, and bring every file to the disk itself."""
+    files = {path.name: {"sha256": _sha256(path), "bytes": path.stat().st_size} for path in sorted(part.iterdir())}
+    head = {"kind": _KIND, "format": FORMAT, "shoal": version("shoal"), "files": files, "run": manifest}
+    _write_json(head, "manifest", part / MANIFEST)
+    for path in part.iterdir():
+        _to_disk(path)
+    _to_disk(part)
+
+
+def _to_disk(path: Path) -> None:
+    """Sync a file or folder; systems that cannot open a folder go without."""
+    flags = os.O_RDONLY if path.is_dir() or os.name != "nt" else os.O_RDWR
+    try:
+        handle = os.open(path, flags)
+    except PermissionError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _put_in_place(part: Path, folder: Path) -> None:
+    """Rename `part` to `folder`; an old run steps aside first, and comes back if that fails."""
+    check_place(folder)  # something may have come while we wrote
+    aside = part.with_suffix(".old")
+    try:
+        if folder.exists():
+            folder.rename(aside)
+        part.rename(folder)
+        _to_disk(folder.parent)
+    finally:
+        if aside.exists() and not folder.exists():
+            aside.rename(folder)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _manifest_of(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise StoreError(f"There is no run folder {folder}. Make one with shoal fit, or give another path.")
+    if not (folder / MANIFEST).is_file():
+        raise StoreError(f"{folder} is not a run folder: it has no {MANIFEST}. Give the folder that shoal fit wrote.")
+    try:
+        head = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damage(folder, MANIFEST, f"cannot be read ({error})") from None
+    if not isinstance(head, dict) or head.get("kind") != _KIND:
+        raise StoreError(
+            f"{folder} is not a run folder: its {MANIFEST} is another program's. Give the folder that shoal fit wrote."
+        )
+    if not isinstance(head.get("format"), int) or head["format"] > FORMAT:
+        raise StoreError(
+            f"{folder} was written by shoal {head.get('shoal')} in format {head.get('format')}; this shoal reads up to "
+            f"{FORMAT}. Install a newer shoal, or fit again."
+        )
+    if not isinstance(head.get("files"), dict) or not isinstance(head.get("run"), dict) or "shoal" not in head:
+        raise _damage(folder, MANIFEST, "lacks a part")
+    return head
+
+
+def _checked_file(folder: Path, name: str, expected: Any) -> Path:
+    path = folder / name
+    if Path(name).name != name or path.suffix not in (".parquet", ".safetensors", ".json"):
+        raise _damage(folder, MANIFEST, f"names a file that cannot be ours, {name!r}")
+    if not path.is_file():
+        raise _damage(folder, name, "is missing")
+    if path.stat().st_size != expected["bytes"]:
+        raise _damage(folder, name, f"has {path.stat().st_size:,} bytes instead of {expected['bytes']:,}")
+    if _sha256(path) != expected["sha256"]:
+        raise _damage(folder, name, "has been changed")
+    return path
+
+
+def _damage(folder: Path, name: str, what: str) -> StoreError:
+    return StoreError(f"The run folder {folder} is damaged: {name} {what}. Copy it again, or fit again.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
