@@ -81,6 +81,26 @@ def test_json_values_keep_their_digits_and_missing_keys_are_empty(write):
     assert data.interactions.rows() == [("u", "0012", None), ("12345678901234567", "b", "café")]
 
 
+def test_a_line_that_is_no_json_object_is_named_or_counted(write):
+    rows = ['{"user":1,"item":2}', "", "[1]", '{"user":2,"item":3,"note":NaN}', '{"user":', '{"user":3,"item":4}']
+    path = write("\n".join(rows), "r.jsonl")
+    with pytest.raises(ReadError, match=r"r\.jsonl, line 3 is no JSON object.*\(3 of 5\)"):
+        read(path)
+    assert read(path, on_bad="drop").report.dropped == {"the line is no JSON object": 3}
+    late = write("\n".join([rows[0], rows[2], "", rows[5].replace("3", '""')]), "late.jsonl")
+    with pytest.raises(ReadError, match="line 2 is no JSON object"):
+        read(late)
+    with pytest.raises(ReadError, match="line 3: user_id is empty"):
+        read(write("\n".join([rows[0], "", '{"user":null,"item":2}']), "null.jsonl"))
+
+
+def test_json_keys_of_any_spelling_are_read_and_the_unspeakable_ones_noted(write):
+    items = write('{"item":"1","it\'s":"x","a.b":"y","\\\\":"z"}\n{"item":"2"}\n', "items.jsonl")
+    data = read(pl.DataFrame({"user": [1, 2], "item": [1, 2]}), items=items)
+    assert data.items.row(0, named=True) == {"item_id": "1", "it's": "x", "a.b": "y"}
+    assert any("left out" in note for note in data.report.notes)
+
+
 def test_a_json_array_and_a_zip_archive_are_named(write):
     with pytest.raises(ReadError, match=r"r\.json is one JSON array\. Write one object a line"):
         read(write('[{"user":1}]', "r.json"))

@@ -113,13 +113,11 @@ def check_quotes(path: Path, encoding: str, separator: str) -> None:
     """
     with open_text(path, encoding) as lines, _long_fields():
         reader = csv.reader(lines, delimiter=separator, strict=True)
-        start = 0
         try:
             deque(reader, maxlen=0)
         except csv.Error as error:
-            start = reader.line_num
             raise ReadError(
-                f"{path.name}, line {start}: the quotation marks do not match ({error}); a quote that was opened in "
+                f"{path.name}, line {reader.line_num}: the quotation marks do not match ({error}); a quote that was opened in "
                 "this line or before it is not closed. Mend the line: it is not clear where its row ends."
             ) from None
 

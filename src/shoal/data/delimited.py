@@ -56,11 +56,13 @@ class Delimited:
         single = self._separator if len(self._separator) == 1 else UNIT
         try:
             with open_recoded(self._path, self._encoding.name, self._separator, single) as stream:
-                yield from _parse(stream, self.columns, columns, single, self._quoted, self._header_lines, self._width)
+                yield from _parse(
+                    stream, self.columns, columns, single, self._quoted, self._header_lines, self._on_width
+                )
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             raise ReadError(f"{self.name} cannot be read ({error}). {_ADVICE}") from None
 
-    def _width(self, row: Any) -> str:
+    def _on_width(self, row: Any) -> str:
         self.malformed[TOO_FEW if row.actual_columns < row.expected_columns else TOO_MANY] += 1
         return "skip"
 
@@ -72,7 +74,7 @@ class Delimited:
     def place(self, index: int) -> str:
         """Return where a row stands: line 7."""
         whole = (line for line, row in self._rows() if len(row) == len(self.columns))
-        return f"line {_nth(whole, index)}"
+        return _nth(whole, index)
 
     def first_malformed(self) -> str:
         """Return what the first malformed row is."""
@@ -90,7 +92,9 @@ class JsonLines:
         keys: dict[str, None] = {}
         for _, line in islice(self._lines(), SAMPLE):
             keys.update(dict.fromkeys(_object(line) or ()))
-        self.columns = tuple(keys)
+        self.columns = tuple(key for key in keys if _path(key))
+        if left := [key for key in keys if not _path(key)]:
+            self.notes.append(f"{path.name}: left out, their names cannot be looked up: {', '.join(left)}")
         if not keys:
             raise ReadError(
                 f"{path.name} begins with {{ and its first line is no JSON object. Write one object a line."
@@ -104,23 +108,29 @@ class JsonLines:
                 yield self._fields(lines, columns)
 
     def _fields(self, lines: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
-        line = pl.col("line")
-        whole = lines.filter(line.str.json_path_match("$").str.starts_with("{").fill_null(False))
+        whole = lines.filter(_is_object(lines["line"]))
         if whole.height < lines.height:
             self.malformed[NO_JSON] += lines.height - whole.height
-        return whole.select(line.str.json_path_match(f"$['{c}']").fill_null("").alias(c) for c in columns)
+        return whole.select(pl.col("line").str.json_path_match(_path(c)).fill_null("").alias(c) for c in columns)
 
     def _lines(self) -> Iterator[tuple[int, str]]:
         with open_text(self._path, self._encoding.name) as lines:
-            yield from ((i, line) for i, line in enumerate(lines, 1) if line.strip())
+            yield from ((i, line) for i, line in enumerate(lines, 1) if line.strip("\ufeff\r\n"))
+
+    def _numbers(self, *, whole: bool) -> Iterator[int]:
+        """Yield the numbers of the lines that are, or are not, JSON objects to the parser that read them."""
+        lines = self._lines()
+        while part := list(islice(lines, SAMPLE)):
+            are = _is_object(pl.Series([line.strip("\ufeff\r\n") for _, line in part]))
+            yield from (number for (number, _), is_whole in zip(part, are, strict=True) if is_whole == whole)
 
     def place(self, index: int) -> str:
         """Return where a row stands: line 7."""
-        return f"line {_nth((i for i, line in self._lines() if _object(line) is not None), index)}"
+        return _nth(self._numbers(whole=True), index)
 
     def first_malformed(self) -> str:
         """Return what the first malformed row is."""
-        return f"line {next(i for i, line in self._lines() if _object(line) is None)} is no JSON object"
+        return f"{_nth(self._numbers(whole=False), 0)} is no JSON object"
 
 
 _ADVICE = f"A row may be at most {BLOCK >> 20} MB long; a longer one is often a quote that is never closed."
@@ -208,8 +218,18 @@ def _object(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _nth(values: Iterator[int], index: int) -> int:
-    for i, value in enumerate(values):
-        if i == index:
-            return value
-    raise AssertionError("the row was read a moment ago")
+def _is_object(lines: pl.Series) -> pl.Series:
+    return lines.str.json_path_match("$").str.starts_with("{").fill_null(False)
+
+
+def _path(key: str) -> str:
+    """Return the JSON path of a key; empty where the path language cannot say it."""
+    if "\\" in key or ("'" in key and '"' in key):
+        return ""
+    return f'$["{key}"]' if "'" in key else f"$['{key}']"
+
+
+def _nth(lines: Iterator[int], index: int) -> str:
+    """Return the line number that stands at `index`; the row's own number if this reader finds fewer rows."""
+    line = next(islice(lines, index, None), None)
+    return f"row {index + 1}" if line is None else f"line {line}"

@@ -137,7 +137,9 @@ class _Parquet:
         try:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowInvalid, OSError) as error:
-            raise ReadError(f"{path.name} begins like a Parquet file and cannot be read as one: {error}.") from None
+            raise ReadError(
+                f"{path.name} begins like a Parquet file and cannot be read as one ({error}). Fetch it again."
+            ) from None
         self.name = path.name
         self.columns = tuple(self._file.schema_arrow.names)
         self.malformed: Counter[str] = Counter()
