@@ -117,8 +117,9 @@ def check_quotes(path: Path, encoding: str, separator: str) -> None:
             deque(reader, maxlen=0)
         except csv.Error as error:
             raise ReadError(
-                f"{path.name}, line {reader.line_num}: the quotation marks do not match ({error}); a quote that was opened in "
-                "this line or before it is not closed. Mend the line: it is not clear where its row ends."
+                f"{path.name}, line {reader.line_num}: the quotation marks do not match ({error}); "
+                "a quote that was opened in this line or before it is not closed. Mend the line: it is not clear where "
+                "its row ends."
             ) from None
 
 
