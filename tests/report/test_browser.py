@@ -69,7 +69,7 @@ def opened(browser: Any) -> Iterator[Any]:
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda request: request.url == path.as_uri() or troubles.append(request.url))
         page.goto(path.as_uri())
-        page.wait_for_function("document.querySelectorAll('#labels span').length > 0")
+        page.locator("#labels span").first.wait_for(state="attached")
         settled(page)
         return page
 
@@ -80,7 +80,10 @@ def opened(browser: Any) -> Iterator[Any]:
 
 
 def settled(page: Any) -> None:
-    """Wait until what was asked for has been drawn."""
+    """Wait until what was asked for has been drawn.
+
+    Elsewhere tests wait for elements: `page.wait_for_function` polls with eval, which the page's policy forbids.
+    """
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
@@ -126,7 +129,7 @@ def test_hovering_shows_the_user_the_segment_and_the_events(opened: Any, report:
     row = made.map.row(41, named=True)
     x, y = point_of(page, row["user_id"])
     page.keyboard.press("Escape")
-    page.wait_for_function("document.getElementById('tip').hidden")
+    page.locator("#tip").wait_for(state="hidden")
     page.mouse.move(x, y)
     tip = page.locator("#tip")
     tip.wait_for(state="visible")
@@ -139,7 +142,7 @@ def test_a_click_on_a_point_leads_to_the_card_of_its_segment(opened: Any, report
     page, row = opened(report), contents().map.row(41, named=True)
     page.mouse.click(*point_of(page, row["user_id"]))
     card = f"segment-{row['segment']}"
-    page.wait_for_function("(id) => document.activeElement.id === id", arg=card)
+    page.locator(f"#{card}:focus").wait_for()
     assert page.evaluate("location.hash") == f"#{card}"
     assert page.evaluate("(id) => document.getElementById(id).matches(':target')", card)
     assert 0 <= page.locator(f"#{card}").bounding_box()["y"] < WIDE["height"] / 2
@@ -148,10 +151,10 @@ def test_a_click_on_a_point_leads_to_the_card_of_its_segment(opened: Any, report
 def test_a_legend_entry_leads_to_its_card_by_mouse_and_by_keyboard(opened: Any, report: Path) -> None:
     page = opened(report)
     page.locator(".legend a").nth(3).click()
-    page.wait_for_function("document.activeElement.id === 'segment-3'")
+    page.locator("#segment-3:focus").wait_for()
     page.locator(".legend a").nth(5).focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.id === 'segment-5'")
+    page.locator("#segment-5:focus").wait_for()
 
 
 def test_a_tap_shows_who_it_is_and_a_second_tap_opens_the_card(opened: Any, report: Path) -> None:
@@ -162,14 +165,15 @@ def test_a_tap_shows_who_it_is_and_a_second_tap_opens_the_card(opened: Any, repo
     page.locator("#tip").wait_for(state="visible")
     assert page.evaluate("location.hash") == ""
     page.touchscreen.tap(x, y)
-    page.wait_for_function("(hash) => location.hash === hash", arg=f"#segment-{row['segment']}")
+    page.locator(f"#segment-{row['segment']}:target").wait_for()
 
 
 def test_pointing_at_a_segment_dims_the_others(opened: Any, report: Path) -> None:
     page = opened(report)
     before = pixels_of(page, "--segment-2")
     page.locator(".legend a").nth(1).hover()
-    page.wait_for_function("document.querySelectorAll('#labels .dim').length === 7")
+    settled(page)
+    assert page.locator("#labels .dim").count() == 7
     assert pixels_of(page, "--segment-2") < before / 10
     assert pixels_of(page, "--segment-1") > 30
 
@@ -178,8 +182,7 @@ def test_a_user_who_is_not_on_the_map_is_named(opened: Any, report: Path) -> Non
     page = opened(report)
     page.locator("#find").fill("nobody")
     page.locator("#find").press("Enter")
-    page.wait_for_function("document.getElementById('found').textContent !== ''")
-    assert page.locator("#found").inner_text() == "There is no user nobody on this map."
+    page.get_by_text("There is no user nobody on this map.", exact=True).wait_for()
 
 
 def test_zooming_in_and_back_shows_the_whole_map_again(opened: Any, report: Path) -> None:
@@ -187,9 +190,11 @@ def test_zooming_in_and_back_shows_the_whole_map_again(opened: Any, report: Path
     place = "document.querySelector('#labels span').style.transform"
     before = page.evaluate(place)
     page.locator("#closer").click()
-    page.wait_for_function(f"(before) => {place} !== before", arg=before)
+    settled(page)
+    assert page.evaluate(place) != before
     page.locator("#whole").click()
-    page.wait_for_function(f"(before) => {place} === before", arg=before)
+    settled(page)
+    assert page.evaluate(place) == before
 
 
 def test_names_on_the_map_never_cover_each_other(opened: Any, tmp_path: Path) -> None:
