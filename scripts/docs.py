@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write what can be generated: docs/reference and the tree in README.md. With --check, say what is stale instead.
 
-The check also reads the commands in README.md and the tutorial: each `make` target and each `shoal` command with its
+The check also reads the commands in README.md, the tutorial and the guides: each `make` target and each `shoal` command with its
 options has to exist.
 """
 
@@ -265,8 +265,8 @@ def commands(page: Path) -> list[str]:
 
 
 def wrong_commands() -> list[str]:
-    """Return what the README and the tutorial tell to type that does not exist."""
-    pages = [ROOT / "README.md", ROOT / "docs" / "tutorial.md"]
+    """Return what the README, the tutorial and the guides tell to type that does not exist."""
+    pages = [ROOT / "README.md", ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
     found = [(page.name, line, wrong(line)) for page in pages for line in commands(page)]
     return [f"{page}: {line}: {why}" for page, line, why in found if why]
 
