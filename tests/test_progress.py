@@ -42,6 +42,14 @@ def test_lines_come_no_more_often_than_asked(lines):
     ]
 
 
+def test_the_end_is_told_once(lines):
+    told, stream, clock = lines
+    with told.task("encode", total=5, unit="texts") as task:
+        clock.now += 20
+        task.advance(5)
+    assert stream.getvalue() == "encode  5 texts  in 20s\n"
+
+
 def test_a_job_of_unknown_length_has_no_time_left(lines):
     told, stream, clock = lines
     with told.task("read", unit="rows") as task:

@@ -86,7 +86,7 @@ class _LineTask(Task):
     def advance(self, n: int = 1) -> None:
         self.done += n
         now = self.parent.clock()
-        if now - self.told >= self.parent.every:
+        if now - self.told >= self.parent.every and self.done != self.total:  # the last line says that it is done
             self.told = now
             self.parent.log(self._line(now - self.began))
 

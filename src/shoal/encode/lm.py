@@ -50,8 +50,9 @@ class LanguageModel:
         ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device has it in hardware (cosine to float32 .9999).
     device : str
         ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``.
-    batch_tokens : int
-        Tokens in a batch, padding included. More take more memory, and on a CPU bring nothing.
+    batch_tokens : int, optional
+        Tokens in a batch, padding included. None takes 2,048 on a CPU, where more outgrow its caches (8,192 are a third
+        slower with minilm), and 16,384 elsewhere.
 
     Raises
     ------
@@ -69,9 +70,9 @@ class LanguageModel:
         pooling: str = "auto",
         precision: str = "auto",
         device: str = "auto",
-        batch_tokens: int = 8192,
+        batch_tokens: int | None = None,
     ) -> None:
-        if max_tokens < 1 or batch_tokens < 1:
+        if max_tokens < 1 or (batch_tokens is not None and batch_tokens < 1):
             raise ConfigError(f"max_tokens = {max_tokens} and batch_tokens = {batch_tokens} must be 1 or more.")
         if pooling not in ("auto", "mean", "cls", "last"):
             raise ConfigError(f"pooling = {pooling!r} is none. Give auto, mean, cls or last.")
@@ -160,7 +161,8 @@ class LanguageModel:
             cut = self._ids([texts[i] for i in long], truncation=True, max_length=self._limit)
             for i, one in zip(long, cut, strict=True):
                 ids[i] = one
-        for rows in batches(np.array([len(one) for one in ids]), self.batch_tokens):
+        budget = self.batch_tokens or (2048 if self.device.type == "cpu" else 16_384)
+        for rows in batches(np.array([len(one) for one in ids]), budget):
             out[rows] = self._vectors([ids[row] for row in rows])
             task.advance(len(rows))
 
