@@ -7,15 +7,16 @@ The subject comes from categories, else from words or items; the era from decade
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from shoal.segment.sentence import is_code, worth_a_word
+from shoal.segment.sentence import is_code, telling_items, telling_words, titles_are_names, worth_a_word
 from shoal.segment.words import DECADE
 from shoal.tables import SEGMENT, SIZE, UNASSIGNED
 
@@ -27,8 +28,8 @@ SHARED = 0.5  # what a label's contrast is worth where a sibling uses it more
 ERA_SHARE = 0.25  # a decade that holds so much of the events stands for itself
 BUSY, QUIET = 1.6, 0.6  # against the median user
 KIND, STRICT = 0.25, -0.25  # stars above and below everyone
-SHORT_TITLE = 20  # titles of this length are names (of artists, say), longer ones are phrases
 
+HEAVY, LIGHT = "Heavy users", "Light users"
 UNASSIGNED_NAME = "(unassigned)"
 
 
@@ -37,6 +38,7 @@ class _Traits:
     """What a name can be made of, each most telling first; an empty string where there is nothing to say."""
 
     subjects: list[str]
+    spare: list[str]
     decade: str
     era: str
     activity: str
@@ -77,32 +79,40 @@ class ContrastNamer:
 
 
 def _candidates(traits: _Traits, items: str) -> Iterator[str]:
-    """Yield names, the plainest first, without end."""
-    plain = [*_plain(traits, items)]
+    """Yield names of at most `LONGEST` characters, the plainest first, without end."""
+    plain = _with_subject(traits) if traits.subjects else [_without_subject(traits, items)]
     yield from plain
+    if traits.subjects and traits.activity:
+        yield from _short(f"{traits.activity} of {traits.subjects[0]}")
     for habit in (traits.activity, traits.rating):
-        if habit and traits.subjects:
-            yield _fit(f"{habit} of {traits.subjects[0]}" if habit == traits.activity else "", [plain[0]], habit.lower())
-    for subject in traits.subjects[2:]:
-        yield _fit(f"{plain[0]}, {subject}", [plain[0]], "")
-    number = 2
-    while True:
-        yield f"{_cut(plain[0], LONGEST - 5)} ({number})"
-        number += 1
+        yield from _short(f"{plain[0]}, {habit.lower()}" if habit and habit not in plain[0] else "")
+    for spare in traits.spare:
+        yield from _short(f"{plain[0]}, such as {spare}")
+    for number in itertools.count(2):
+        yield f"{_cut(plain[0], LONGEST - len(str(number)) - 3)} ({number})"
 
 
-def _plain(traits: _Traits, items: str) -> list[str]:
-    habits = _habits(traits)
-    if not traits.subjects:
-        era = f"{traits.decade} {items}" if traits.decade else _capital(traits.era)
-        whole = ", ".join(part for part in (era, habits.lower() if era else habits) if part)
-        return [_cut(part) for part in (era, whole) if part] or ["Much like everyone"]
+def _with_subject(traits: _Traits) -> list[str]:
     after = f", {traits.era}" if traits.era else ""
     names = []
     for subject in _pairs(traits.subjects):
         whole = _capital(f"{traits.decade} {subject}".strip())
-        names += [name for name in (whole + after, whole) if len(name) <= LONGEST]
+        names += _short(whole + after)
+        names += _short(whole) if after else []
     return names or [_cut(_capital(traits.subjects[0]))]
+
+
+def _without_subject(traits: _Traits, items: str) -> str:
+    era = f"{traits.decade} {items}" if traits.decade else _capital(traits.era)
+    habits = traits.activity or traits.rating
+    if traits.activity and traits.rating:
+        habits = f"{'Frequent' if traits.activity == HEAVY else 'Occasional'}, {traits.rating.lower()}"
+    parts = [era, habits.lower() if era else habits]
+    return _cut(", ".join(part for part in parts if part) or "Much like everyone")
+
+
+def _short(name: str) -> list[str]:
+    return [name] if 0 < len(name) <= LONGEST else []
 
 
 def _pairs(subjects: list[str]) -> list[str]:
@@ -110,43 +120,38 @@ def _pairs(subjects: list[str]) -> list[str]:
     return [*(f"{first} and {other}" for other in others), first]
 
 
-def _fit(wanted: str, bases: Sequence[str], habit: str) -> str:
-    for name in (wanted, *(f"{base}, {habit}" for base in bases if habit)):
-        if name and len(name) <= LONGEST:
-            return name
-    return _cut(wanted or bases[0])
-
-
-def _habits(traits: _Traits) -> str:
-    if traits.activity and traits.rating:
-        return f"{'Frequent' if traits.activity == 'Heavy users' else 'Occasional'}, {traits.rating.lower()}"
-    return traits.activity or traits.rating
-
-
 def _traits(row: Row, siblings: list[dict[str, Any]], median: float, items: str) -> _Traits:
-    categories = [c for c in row["categories"] if _nameable(c) and c["kind"] != DECADE]
+    categories = [c for c in row["categories"] if _nameable(c)]
     subjects = _ordered(categories, "categories", row, siblings)
     decade, era, era_contrast = _era(row, items)
     strength = max([c["contrast"] for c in row["categories"]] + [e["contrast"] for e in row["exemplars"]], default=0.0)
     leading = max((c["contrast"] for c in categories), default=0.0)
-    if not subjects:
-        subjects = _items_and_words(row, siblings)
     if era_contrast < 0.5 * leading:
         decade = era = ""
+    if not subjects and not any(_nameable_kind(c) for sibling in siblings for c in sibling["categories"]):
+        subjects = _names(row, siblings) or ([] if decade or era else _titles(row))
+        if subjects:
+            decade, era = "", era or (decade and f"{decade} {items}")
     ratio = row["events_per_user"] / median if median else 1.0
     gap = row["rating_gap"] or 0.0
     return _Traits(
         subjects=subjects,
+        spare=[*_titles(row), *(_title(w["label"]) for w in telling_words(row))],
         decade=decade,
         era=era,
-        activity="Heavy users" if ratio >= BUSY else "Light users" if ratio <= QUIET else "",
+        activity=HEAVY if ratio >= BUSY else LIGHT if ratio <= QUIET else "",
         rating="Generous raters" if gap >= KIND else "Strict raters" if gap <= STRICT else "",
         strength=strength,
     )
 
 
+def _nameable_kind(label: Row) -> bool:
+    return label["kind"] != DECADE and not is_code(label)
+
+
 def _nameable(label: Row) -> bool:
-    return worth_a_word(label) and label["share_in"] - (label["share_out"] or 0.0) >= NAMED_POINTS and not is_code(label)
+    points = label["share_in"] - (label["share_out"] or 0.0)
+    return _nameable_kind(label) and worth_a_word(label) and points >= NAMED_POINTS
 
 
 def _ordered(labels: list[Row], column: str, row: Row, siblings: list[dict[str, Any]]) -> list[str]:
@@ -169,20 +174,21 @@ def _ordered(labels: list[Row], column: str, row: Row, siblings: list[dict[str, 
 
 
 def _overlap(a: str, b: str) -> bool:
-    """Return whether one label says part of the other, as `indie` and `indie rock` do."""
+    """Return whether two labels share a word, as `indie` and `indie rock` do."""
     first, second = (set(re.findall(r"\w+", x.casefold())) for x in (a, b))
-    return bool(first and second and (first <= second or second <= first))
+    return bool(first & second)
 
 
-def _items_and_words(row: Row, siblings: list[dict[str, Any]]) -> list[str]:
-    """Return titles where they are short names, phrases where there are any, else titles or ids."""
-    titles = [e["title"] or e["item_id"] for e in row["exemplars"] if worth_a_word(e)]
-    short = bool(titles) and float(np.median([len(t) for t in titles])) <= SHORT_TITLE
-    words = [w for w in row["words"] if w["share_in"] >= 1.5 * (w["share_out"] or 0.0) and w["share_in"] >= 0.005]
-    if words and not short:
-        phrases = _ordered([w for w in words if " " in w["label"]], "words", row, siblings)
-        return [_title(w) for w in phrases or _ordered(words, "words", row, siblings)]
-    return [t for t in titles if len(t) <= LONGEST][:4]
+def _names(row: Row, siblings: list[dict[str, Any]]) -> list[str]:
+    """Return titles where they are short names, else phrases, which tend to be names of authors and series."""
+    if titles_are_names(row):
+        return _titles(row)
+    phrases = [w for w in telling_words(row) if " " in w["label"]]
+    return [_title(label) for label in _ordered(phrases, "words", row, siblings)]
+
+
+def _titles(row: Row) -> list[str]:
+    return [e["label"] for e in telling_items(row) if len(e["label"]) <= LONGEST][:4]
 
 
 def _era(row: Row, items: str) -> tuple[str, str, float]:

@@ -1,7 +1,7 @@
 """What sets a segment apart: its categories, words, items, habits and traits, each against everyone else.
 
-    members, interactions  --count--> events by segment and item  --items' labels--> shares in, shares elsewhere
-                           --shrunken log-odds--> the labels that differ most --> one sentence with figures
+members, interactions  --count--> events by segment and item  --items' labels--> shares in, shares elsewhere
+                       --shrunken log-odds--> the labels that differ most --> one sentence with figures
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def profiles(
     -------
     polars.DataFrame
         `PROFILES`, one row a segment, rising; the unassigned, if there are any, come first as -1. Shares are of the
-        segment's events (categories, words) or users (exemplars, traits). Labels stand with the most over-used first;
-        `categories` and `user_traits` end with the most under-used one. `rating_mean` and `rating_gap` (to the mean of all
-        ratings) are null where nobody rated. Empty lists where there is nothing to tell by.
+        segment's events (categories, words) or users (exemplars, traits). The most over-used label comes first;
+        `categories` and `user_traits` end with the most under-used one. `rating_mean` and `rating_gap` (to the mean of
+        all ratings) are null where nobody rated. Lists are empty where there is nothing to tell by.
 
     Raises
     ------
@@ -113,9 +113,7 @@ def _habits(members: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     """Return segment, size, share, events, events_per_user, rating_mean, rating_gap."""
     table = members.group_by(SEGMENT).agg(size=pl.len().cast(pl.Int64)).sort(SEGMENT)
     by_user = events.group_by(SEGMENT, USER).agg(events=pl.len().cast(pl.Int64))
-    activity = by_user.group_by(SEGMENT).agg(
-        events=pl.col("events").sum(), events_per_user=pl.col("events").median()
-    )
+    activity = by_user.group_by(SEGMENT).agg(events=pl.col("events").sum(), events_per_user=pl.col("events").median())
     rated = RATING in events.columns
     mean = pl.col(RATING).cast(pl.Float64).mean() if rated else pl.lit(None, pl.Float64)
     ratings = events.group_by(SEGMENT).agg(rating_mean=mean)
@@ -125,12 +123,10 @@ def _habits(members: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         pl.col("events", "events_per_user").fill_null(0),
         share=pl.col(SIZE) / pl.col(SIZE).sum(),
         rating_gap=pl.col("rating_mean") - pl.lit(everyone, pl.Float64),
-    )
+    ).with_columns(pl.col("rating_mean", "rating_gap").round(6))  # the last bits depend on the order of threads
 
 
-def _label_contrasts(
-    pairs: pl.DataFrame, labels: pl.DataFrame, totals: pl.DataFrame, *, more: int, less: int
-) -> Top:
+def _label_contrasts(pairs: pl.DataFrame, labels: pl.DataFrame, totals: pl.DataFrame, *, more: int, less: int) -> Top:
     by = ["kind", "label"]
     labels = labels.with_columns(pl.col("kind", "label").cast(pl.Categorical))
     counts = pairs.join(labels, on=ITEM).group_by(SEGMENT, *by).agg(pl.col("count").sum())
@@ -180,7 +176,9 @@ def _exemplars(pairs: pl.DataFrame, items: pl.DataFrame, totals: pl.DataFrame, s
 
 def _top(found: pl.DataFrame, names: list[str], *, more: int, less: int) -> Top:
     """Return each segment's most over-used labels, then its most under-used ones."""
-    telling = found.filter(pl.col("contrast").abs() >= TELLING).sort("contrast", names[0], descending=[True, False])
+    telling = found.filter(pl.col("contrast").abs() >= TELLING).sort(
+        "contrast", *names, descending=[True, False, False]
+    )
     place = pl.int_range(pl.len()).over(SEGMENT)
     above = telling.filter(pl.col("contrast") > 0).filter(place < more)
     below = telling.filter(pl.col("contrast") < 0).filter(place >= pl.len().over(SEGMENT) - less)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ Row = Mapping[str, Any]
 
 RATIO, POINTS = 1.15, 0.01  # a share that is worth a word: by so much larger, and by so many hundredths
 RATING_GAP = 0.1  # stars
+SHORT_TITLE = 20  # titles of this length are names (of artists, say), longer ones are phrases
 BUSY, QUIET = 1.5, 0.67  # against everyone's median of events
 
 
@@ -28,7 +30,8 @@ def sets_apart(profile: Row, everyone: float) -> str:
     """
     if profile[SEGMENT] == UNASSIGNED:
         return f"too few events to be placed (median {profile['events_per_user']:.0f})"
-    parts = [_labels(profile) or _items(profile), _little(profile), *habits(profile, everyone)]
+    told = _shares(_labels(profile), "of events") or _shares(_items(profile), "of users")
+    parts = [told, _little(profile), *habits(profile, everyone)]
     return "; ".join(part for part in parts if part) or "much like everyone"
 
 
@@ -50,23 +53,39 @@ def habits(profile: Row, everyone: float) -> list[str]:
     return parts
 
 
-def _labels(profile: Row) -> str:
-    """Tell three of the most over-used: categories, at most two of them decades, and words where that is little."""
+def telling_words(profile: Row) -> list[Row]:
+    """Return the words of a profile that are worth a name, phrases first: they tend to be names themselves."""
+    words = [w for w in profile["words"] if w["share_in"] >= 1.5 * (w["share_out"] or 0.0) and w["share_in"] >= 0.005]
+    return sorted(words, key=lambda w: " " not in w["label"])
+
+
+def telling_items(profile: Row) -> list[Row]:
+    """Return the exemplars that clearly more of the segment's users have, with their title, or else id, as label."""
+    return [{**e, "label": e["title"] or e["item_id"]} for e in profile["exemplars"] if worth_a_word(e)]
+
+
+def titles_are_names(profile: Row) -> bool:
+    """Return whether titles are short, like names of artists; their words alone would say less."""
+    lengths = [len(e["label"]) for e in telling_items(profile)]
+    return bool(lengths) and statistics.median(lengths) <= SHORT_TITLE
+
+
+def _labels(profile: Row) -> list[Row]:
+    """Choose the three most over-used categories, at most two of them decades, and words where there is no more."""
     over = [c for c in profile["categories"] if worth_a_word(c)]
     decades = [c for c in over if c["kind"] == DECADE][:2]
-    chosen = [c for c in over if c["kind"] != DECADE or c in decades][:3]
-    if len(chosen) < 3 and len(chosen) == len(decades):
-        chosen += [w | {"label": f'"{w["label"]}"'} for w in profile["words"] if worth_a_word(w)][: 3 - len(chosen)]
-    return _shares(chosen, "of events")
+    chosen = [c for c in over if (c["kind"] != DECADE and not is_code(c)) or c in decades][:3]
+    if len(chosen) == len(decades) and not titles_are_names(profile):
+        chosen += [{**w, "label": f'"{w["label"]}"'} for w in telling_words(profile)][: 3 - len(chosen)]
+    return chosen or [c for c in over if is_code(c)][:3]
 
 
-def _items(profile: Row) -> str:
-    chosen = [e | {"label": e["title"] or e["item_id"]} for e in profile["exemplars"]]
-    return _shares([c for c in chosen if worth_a_word(c)][:3], "of users")
+def _items(profile: Row) -> list[Row]:
+    return telling_items(profile)[:3]
 
 
 def _little(profile: Row) -> str:
-    under = [c for c in profile["categories"] if c["contrast"] < 0 and c["kind"] != DECADE]
+    under = [c for c in profile["categories"] if c["contrast"] < 0 and c["kind"] != DECADE and not is_code(c)]
     clear = [c for c in under if c["share_out"] >= RATIO * c["share_in"] and c["share_out"] - c["share_in"] >= 0.03]
     return f"little {_figures(clear[0], '')}" if clear else ""
 
@@ -87,6 +106,8 @@ def is_code(label: Row) -> bool:
 
 
 def percent(share: float | None) -> str:
-    """Write a share as "31 %", and one below 10 % with a decimal: "0.4 %"."""
+    """Write a share as "31 %", one below 10 % with a decimal: "0.4 %", and next to nothing as "<0.1 %"."""
     share = share or 0.0
+    if share < 0.0005:
+        return "<0.1 %" if share > 0 else "0 %"
     return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"
