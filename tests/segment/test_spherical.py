@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -88,4 +90,4 @@ def test_inertia_never_rises_with_another_round(seed):
     rows = unit(np.random.default_rng(seed).normal(size=(40, 5)))
     start = seed_centers(rows, 4, np.random.default_rng(seed))
     inertias = [improve(rows, start, max_iter=rounds, tol=0.0).inertia for rounds in range(5)]
-    assert all(later <= before + 1e-9 for before, later in zip(inertias, inertias[1:], strict=False))
+    assert all(later <= before + 1e-9 for before, later in itertools.pairwise(inertias))

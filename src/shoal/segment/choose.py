@@ -195,10 +195,10 @@ def _rows(trials: list[Trial], verdicts: list[str]) -> pl.DataFrame:
 
 
 def _reason(best: Trial, trials: list[Trial]) -> str:
-    figures = f"stability {best.stability:.2f} of 1, {best.apart:.0%} of pairs of users told apart"
+    figures = f"stability {best.stability:.2f} of 1, {100 * best.apart:.0f} % of pairs of users told apart"
     tried = f"{trials[0].n} to {trials[-1].n}" if len(trials) > 1 else f"only {best.n}"
     if best.stability >= MODERATE:
-        word = "well" if best.stability >= GOOD else "fairly well"
+        word = "much" if best.stability >= GOOD else "roughly"
         return (
             f"{best.n} segments: of {tried} tried, they tell most users apart while coming out {word} the same "
             f"from half of the users ({figures})."

@@ -24,6 +24,8 @@ Row = Mapping[str, Any]
 
 LONGEST = 40  # characters
 NAMED_POINTS = 0.02  # a category in a name must be over-used by two hundredths of the segment's events
+RARE_SHARE, BROAD_SHARE = 0.01, 0.1  # of events: what one of many authors may hold, and what a genre holds
+SECOND = 0.25  # a label with less of the leading label's contrast is no second subject
 SHARED = 0.5  # what a label's contrast is worth where a sibling uses it more
 ERA_SHARE = 0.25  # a decade that holds so much of the events stands for itself
 BUSY, QUIET = 1.6, 0.6  # against the median user
@@ -121,17 +123,19 @@ def _pairs(subjects: list[str]) -> list[str]:
 
 
 def _traits(row: Row, siblings: list[dict[str, Any]], median: float, items: str) -> _Traits:
-    categories = [c for c in row["categories"] if _nameable(c)]
+    categories = [c for c in row["categories"] if _common(c)]
     subjects = _ordered(categories, "categories", row, siblings)
     decade, era, era_contrast = _era(row, items)
     strength = max([c["contrast"] for c in row["categories"]] + [e["contrast"] for e in row["exemplars"]], default=0.0)
     leading = max((c["contrast"] for c in categories), default=0.0)
     if era_contrast < 0.5 * leading:
         decade = era = ""
-    if not subjects and not any(_nameable_kind(c) for sibling in siblings for c in sibling["categories"]):
-        subjects = _names(row, siblings) or ([] if decade or era else _titles(row))
-        if subjects:
-            decade, era = "", era or (decade and f"{decade} {items}")
+    if not subjects:
+        subjects = _names(row, siblings)
+        if not subjects and not decade and not era and not _has_categories(siblings):
+            subjects = _titles(row)
+    if subjects and not any(c["label"] == subjects[0] and c["share_in"] >= BROAD_SHARE for c in categories):
+        decade, era = "", era or (decade and f"{decade} {items}")  # "1990s Thriller", but "Stephen King, 1990s titles"
     ratio = row["events_per_user"] / median if median else 1.0
     gap = row["rating_gap"] or 0.0
     return _Traits(
@@ -145,30 +149,43 @@ def _traits(row: Row, siblings: list[dict[str, Any]], median: float, items: str)
     )
 
 
-def _nameable_kind(label: Row) -> bool:
+def _common(label: Row) -> bool:
+    """Return whether a category holds enough of the segment's events to stand for it."""
+    points = label["share_in"] - (label["share_out"] or 0.0)
+    return _is_category(label) and worth_a_word(label) and points >= NAMED_POINTS
+
+
+def _rare(label: Row) -> bool:
+    """Return whether a category is rare, as one of many authors is, and yet the segment's own."""
+    return (
+        _is_category(label) and label["share_in"] >= RARE_SHARE and label["share_in"] >= 2 * (label["share_out"] or 0)
+    )
+
+
+def _is_category(label: Row) -> bool:
     return label["kind"] != DECADE and not is_code(label)
 
 
-def _nameable(label: Row) -> bool:
-    points = label["share_in"] - (label["share_out"] or 0.0)
-    return _nameable_kind(label) and worth_a_word(label) and points >= NAMED_POINTS
+def _has_categories(siblings: list[dict[str, Any]]) -> bool:
+    return any(_is_category(label) for sibling in siblings for label in sibling["categories"])
 
 
 def _ordered(labels: list[Row], column: str, row: Row, siblings: list[dict[str, Any]]) -> list[str]:
-    """Order labels by contrast, those that a sibling uses more after those that are this segment's own."""
+    """Order labels by contrast, those that a sibling uses more after the segment's own; leave out the weak."""
     most = {
         label["label"]: max(
             other["share_in"] for sibling in siblings for other in sibling[column] if other["label"] == label["label"]
         )
         for label in labels
     }
-    ranked = sorted(
-        labels,
-        key=lambda c: (-c["contrast"] * (1.0 if c["share_in"] >= most[c["label"]] else SHARED), c["label"]),
-    )
+
+    def weight(label: Row) -> float:
+        return float(label["contrast"]) * (1.0 if label["share_in"] >= most[label["label"]] else SHARED)
+
     kept: list[str] = []
-    for label in ranked:
-        if not any(_overlap(label["label"], other) for other in kept):
+    lead = max(map(weight, labels), default=0.0)
+    for label in sorted(labels, key=lambda c: (-weight(c), c["label"])):
+        if weight(label) >= SECOND * lead and not any(_overlap(label["label"], other) for other in kept):
             kept.append(label["label"])
     return kept[:4]
 
@@ -180,7 +197,9 @@ def _overlap(a: str, b: str) -> bool:
 
 
 def _names(row: Row, siblings: list[dict[str, Any]]) -> list[str]:
-    """Return titles where they are short names, else phrases, which tend to be names of authors and series."""
+    """Return rare categories, else titles that are short names, else phrases: the names of authors and series."""
+    if _has_categories(siblings):
+        return _ordered([c for c in row["categories"] if _rare(c)], "categories", row, siblings)
     if titles_are_names(row):
         return _titles(row)
     phrases = [w for w in telling_words(row) if " " in w["label"]]

@@ -60,8 +60,8 @@ def telling_words(profile: Row) -> list[Row]:
 
 
 def telling_items(profile: Row) -> list[Row]:
-    """Return the exemplars that clearly more of the segment's users have, with their title, or else id, as label."""
-    return [{**e, "label": e["title"] or e["item_id"]} for e in profile["exemplars"] if worth_a_word(e)]
+    """Return the exemplars that clearly more of the segment's users have, with the title, or else the id, as label."""
+    return [{**e, "label": e["title"] or f"item {e['item_id']}"} for e in profile["exemplars"] if worth_a_word(e)]
 
 
 def titles_are_names(profile: Row) -> bool:
