@@ -37,6 +37,11 @@ def test_shapes_are_as_asked_for(users, items, segments, events, noise):
     assert truth["segment"].is_between(0, segments - 1).all()
 
 
+@pytest.mark.parametrize("noise", [1e-300, 1e-40, 1e-5])
+def test_next_to_no_noise_is_no_trouble(noise):
+    assert fit_by_event(planted_world(users=20, noise=noise))["fits"].mean() > 0.99
+
+
 def test_without_noise_users_touch_their_topic_alone():
     assert fit_by_event(planted_world(users=40, events_per_user=30, noise=0.0))["fits"].all()
 

@@ -172,15 +172,14 @@ def _choose_items(
 ) -> np.ndarray:
     """Draw `events` distinct items for each user, in proportion to weights (Efraimidis and Spirakis 2006).
 
-    The items with the smallest exponential waiting times are such a draw; a weight of 0 waits for ever.
+    The items with the smallest exponential waiting times are such a draw.
     """
     n_items = len(topic)
     popularity = 1 / (10 + rng.permutation(n_items).astype(np.float32))
     fits = np.arange(segment.max() + 1)[:, None] == topic  # (segments, items)
     weights = popularity * ((1 - noise) * fits / fits.mean(axis=1, keepdims=True) + noise)
-    with np.errstate(divide="ignore"):
-        scale = (1 / weights).astype(np.float32)
-    scale[np.isinf(scale)] = np.float32(1e30)  # after everything else, and still in random order
+    # What does not fit at all comes after everything else, and still in random order.
+    scale = (1 / np.maximum(weights, 1e-30)).astype(np.float32)
     chosen = np.empty((len(segment), events), np.int32)
     step = max(1, BLOCK // n_items)
     for start in range(0, len(segment), step):
