@@ -19,7 +19,8 @@ from shoal.model.heads import RankingHead
 from shoal.model.network import Network
 from shoal.progress import Progress, duration, rate
 from shoal.seeding import generator, integer
-from shoal.train.batches import Batch, Order, Values, batch, draws, epoch
+from shoal.model.pasts import Values
+from shoal.train.batches import Batch, Order, batch, draws, epoch
 from shoal.train.checkpoint import Checkpoint
 
 SAMPLE = 8192

@@ -1,0 +1,295 @@
+"""The method, from top to bottom: one data set becomes what was learnt from it.
+
+    1  texts of the items, and their language vectors           text, encode
+    2  an inner hold-out, made from the training data alone     data.split
+    3  the tower learns ratings and ranking                     train
+    4  users are grouped by their vectors                       segment
+    5  models of the catalogue are tuned, then blended          recommend
+    6  experts for ratings are stacked                          model.rater
+    7  all closed-form models are fitted again on everything
+
+Validation decides everything that is decided; no test event is ever seen here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import torch
+
+from shoal.config import Config
+from shoal.data import split as splitting
+from shoal.data.dataset import Dataset
+from shoal.data.histories import Histories, histories
+from shoal.data.ids import Ids
+from shoal.data.leakage import Split
+from shoal.encode.cache import default_folder, encode_cached
+from shoal.encode.lm import LanguageModel
+from shoal.errors import NotEnoughDataError
+from shoal.learnt import Learnt, sorted_ids
+from shoal.model.features import Features
+from shoal.model.network import Network
+from shoal.model.pasts import Values
+from shoal.model.rater import Stack, rating_experts
+from shoal.model.sequence import Sequence
+from shoal.progress import Progress
+from shoal.recommend.blend import Blend
+from shoal.recommend.bench import Bench
+from shoal.recommend.tune import HeldOut
+from shoal.protocols import Recommender
+from shoal.segment.cluster import Segmentation, fit_segments
+from shoal.seeding import generator, integer
+from shoal.tables import ITEM, USER
+from shoal.text.defaults import default_item_template
+from shoal.text.render import Template, item_texts
+from shoal.train import loop
+
+MOST_VALIDATION_USERS = 2000
+
+
+@dataclass
+class Around:
+    """The circumstances of a fit; nothing here changes what comes out.
+
+    Attributes
+    ----------
+    progress : Progress
+    device : str
+        For the language model.
+    cache : Path, "default" or None
+        Where encoded texts are kept.
+    work : Path or None
+        Where the tower's checkpoint is kept.
+    seconds : dict of str to float
+        Filled: seconds by stage.
+    """
+
+    progress: Progress = field(default_factory=Progress)
+    device: str = "auto"
+    cache: Path | Literal["default"] | None = "default"
+    work: Path | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure a stage."""
+        began = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The inner hold-out in row numbers.
+
+    Attributes
+    ----------
+    train : Histories
+        All training users.
+    past, seen, future : Histories
+        The validation users: what they did before, and after.
+    """
+
+    train: Histories
+    past: Histories
+    future: Histories
+
+    def held_out(self, relevant_from: float | None, n: int, seed: int) -> HeldOut:
+        """Return the ranking question, of at most `MOST_VALIDATION_USERS` users."""
+        liked = self.future.liked(relevant_from)
+        users = np.flatnonzero(liked.counts)
+        users = np.sort(generator(seed, "validation").permutation(users)[:MOST_VALIDATION_USERS])
+        past = self.past.take(users)
+        return HeldOut(past, past, liked.take(users), n)
+
+
+def learn(
+    data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff: datetime | None = None, whole: bool = True
+) -> Learnt:
+    """Learn everything from `data`.
+
+    Parameters
+    ----------
+    data : Dataset
+        Training data; the whole of it is seen.
+    config : Config
+    around : Around
+    n : int
+        Length of the lists that tuning looks at.
+    cutoff : datetime, optional
+        Everything in `data` is older; texts carry it.
+    whole : bool
+        Fit the closed-form models on all of `data` at the end, instead of leaving them without the inner hold-out.
+
+    Raises
+    ------
+    NotEnoughDataError
+        There is too little to hold anything out.
+    EncoderError
+        The language model cannot be had.
+    """
+    around.seconds.clear()
+    data = replace(data, items=data.items.sort(pl.col(ITEM).cast(pl.String)))
+    items = Ids(data.items[ITEM])
+    vectors = encode_items(data, config, around, cutoff)
+    with around.stage("tables"):
+        inner = _inner(data, items, config)
+        relevant_from = _relevant_from(data, config)
+        seen = np.bincount(inner.train.items, minlength=len(items)) > 0
+        features = Features.fit(vectors, data.items, seen)
+        matrix = features.of(vectors, data.items)
+    story: dict[str, Any] = {"relevant_from": relevant_from, "validation_users": int(inner.past.n_users)}
+
+    sequence = _train_tower(matrix, inner, data, relevant_from, config, around, story)
+    with around.stage("segment"):
+        segmentation = _group(sequence, inner.train, config)
+    models, blend = _blend(matrix, inner, sequence, segmentation, relevant_from, config, around, n, story)
+    rater = _stack(matrix, inner, sequence, data, around, story)
+
+    learnt = Learnt(
+        config, data, items, vectors, features, relevant_from, sequence, segmentation, models, blend, rater, story
+    )
+    if whole:
+        with around.stage("closed form"):
+            learnt.refit(data)
+    return learnt
+
+
+def encode_items(data: Dataset, config: Config, around: Around, cutoff: datetime | None) -> np.ndarray:
+    """Return the language vectors of the catalogue, (items, width) float32."""
+    with around.stage("encode"):
+        given = config.text.item_template
+        template = Template(given) if given is not None else default_item_template(data.items)
+        texts = item_texts(data.items, template, cutoff=cutoff)
+        for note in texts.notes:
+            around.progress.log(f"texts  {note}")
+        encoder = LanguageModel(
+            config.encode.encoder,
+            max_tokens=config.encode.max_tokens,
+            pooling=config.encode.pooling,
+            precision=config.encode.precision,
+            device=around.device,
+        )
+        folder = default_folder() if around.cache == "default" else around.cache
+        return encode_cached(
+            encoder, texts.texts, template_version=texts.template_version, folder=folder, progress=around.progress
+        )
+
+
+def _inner(data: Dataset, items: Ids, config: Config) -> Inner:
+    held = hold_out(data, config, share=config.validation.share, seed=integer(config.seed, "inner"))
+    train = held.train.interactions
+    users = sorted_ids(held.test, USER)
+    return Inner(
+        _rows(train, sorted_ids(train, USER), items, config),
+        _rows(held.given, users, items, config),
+        _rows(held.test, users, items, config),
+    )
+
+
+def hold_out(data: Dataset, config: Config, *, share: float, seed: int) -> Split:
+    """Hold out a share of `data` in the way that the settings say, or that its times allow."""
+    protocol = config.validation.protocol
+    if protocol == "auto":
+        protocol = "last-out" if data.has_times else "random"
+    if protocol == "last-out":
+        per_user = data.interactions.group_by(USER).len()["len"].median()
+        n = int(np.clip(round(share * float(per_user or 1)), 1, 10))  # type: ignore[arg-type]
+        return splitting.last_out(data, n=n, seed=seed)
+    if protocol == "strong":
+        return splitting.strong(data, users_share=share, seed=seed)
+    if protocol == "temporal":
+        return splitting.temporal(data, share=share, seed=seed)
+    return splitting.random(data, share=share, seed=seed)
+
+
+def _rows(interactions: pl.DataFrame, users: Ids, items: Ids, config: Config) -> Histories:
+    return histories(interactions, users, items, seed=config.seed)
+
+
+def _relevant_from(data: Dataset, config: Config) -> float | None:
+    if data.scale is None:
+        return None
+    given = config.recommend.relevant_from
+    return data.scale.at(0.7) if given is None else given
+
+
+def _train_tower(
+    matrix: np.ndarray,
+    inner: Inner,
+    data: Dataset,
+    relevant_from: float | None,
+    config: Config,
+    around: Around,
+    story: dict[str, Any],
+) -> Sequence:
+    popularity = np.bincount(inner.train.items, minlength=len(matrix)).astype(np.float32)
+    values = Values.measure(inner.train.values, counts=data.scale is None)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(integer(config.seed, "tower"))
+        network = Network(
+            torch.from_numpy(matrix),
+            torch.from_numpy(popularity),
+            config.tower,
+            kind=config.train.rating_head,
+            scale=data.scale,
+        )
+    order: Literal["time", "none"] = "time" if data.has_times and config.validation.protocol != "random" else "none"
+    task = loop.Task(inner.train, inner.past, inner.future, values, order, relevant_from)
+    with around.stage("train"):
+        told = loop.fit(network, task, config, around.progress, work=around.work)
+    story["tower"] = {"epochs": len(told.rows), "best": told.best + 1, "rows": told.rows}
+    return Sequence(network, values, config.tower.history).fit(inner.train)
+
+
+def _group(sequence: Sequence, train: Histories, config: Config) -> Segmentation:
+    settings = config.segment
+    return fit_segments(
+        sequence.users(train),
+        train.counts,
+        n=settings.n,
+        at_most=settings.at_most,
+        min_events=settings.min_events,
+        seed=integer(config.seed, "segment"),
+    )
+
+
+def _blend(
+    matrix: np.ndarray, inner: Inner, sequence: Sequence, segmentation: Segmentation, relevant_from: float | None,
+    config: Config, around: Around, n: int, story: dict[str, Any],
+) -> tuple[dict[str, Recommender], Blend]:
+    held = inner.held_out(relevant_from, n, config.seed)
+    if not held.past.n_users:
+        raise NotEnoughDataError(
+            f"No user has a held-out event rated {relevant_from:g} or better, so nothing can be tuned. "
+            "Lower recommend.relevant_from."
+        )
+
+    def place(pasts: Histories) -> np.ndarray:
+        return segmentation.assign(sequence.users(pasts), pasts.counts)[0]
+
+    with around.stage("closed form"):
+        bench = Bench(inner.train, held, config.recommend, relevant_from, config.seed, around.progress)
+        models = bench.models(matrix, sequence, place)
+        blend = bench.blend(models)
+    story |= bench.story
+    return models, blend
+
+
+def _stack(
+    matrix: np.ndarray, inner: Inner, sequence: Sequence, data: Dataset, around: Around, story: dict[str, Any]
+) -> Stack | None:
+    if data.scale is None:
+        return None
+    with around.stage("rate"):
+        stack = Stack(rating_experts(matrix, sequence), data.scale)
+        stack.fit(inner.train, inner.past, inner.future)
+    return stack

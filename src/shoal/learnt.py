@@ -1,0 +1,162 @@
+"""What was learnt from one data set: everything needed to place, rate and recommend, in row numbers.
+
+    pasts (Histories) --tower--> vectors --segmentation--> segments
+                      --blend of models--> scores (users, items) --> the n best
+                      --stack of experts--> ratings of pairs
+
+Nothing here looks a user up: every verb reads the past that is handed in, so a user of the training data, a user who
+came later and a user without any past are served by the same code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from shoal.config import Config
+from shoal.data.dataset import Dataset
+from shoal.data.histories import Histories, histories
+from shoal.data.ids import Ids
+from shoal.model.features import Features
+from shoal.model.rater import Stack
+from shoal.model.sequence import Sequence, blocks
+from shoal.protocols import Recommender
+from shoal.recommend.bench import fit_all
+from shoal.recommend.blend import Blend
+from shoal.recommend.by_segment import BySegment
+from shoal.recommend.standard import hide, top
+from shoal.segment.cluster import Segmentation
+from shoal.tables import ITEM, USER
+
+BLOCK_USERS = 256
+
+
+def sorted_ids(table: pl.DataFrame, column: str) -> Ids:
+    """Return the distinct ids of a column, sorted as strings: their rows do not depend on the order of the file."""
+    return Ids(table[column].unique().cast(pl.String).sort())
+
+
+@dataclass
+class Learnt:
+    """Fitted parts.
+
+    Attributes
+    ----------
+    config : Config
+    data : Dataset
+        What it was learnt from, items sorted by id.
+    items : Ids
+        Row numbers of items.
+    vectors : (items, width) float32
+        Language vectors.
+    features : Features
+    relevant_from : float or None
+        Ratings from here up are hits; None: every event is.
+    sequence : Sequence
+        The tower.
+    segmentation : Segmentation
+    models : dict of str to Recommender
+        Every single model by name; the blend reads some of them.
+    blend : Blend
+    rater : Stack or None
+        None where nobody rated.
+    story : dict
+        What was tried and chosen, for the manifest.
+    """
+
+    config: Config
+    data: Dataset
+    items: Ids
+    vectors: np.ndarray
+    features: Features
+    relevant_from: float | None
+    sequence: Sequence
+    segmentation: Segmentation
+    models: dict[str, Recommender]
+    blend: Blend
+    rater: Stack | None
+    story: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def by_segment(self) -> BySegment:
+        """The models of the segments, with their verdicts."""
+        model = self.models["by_segment"]
+        assert isinstance(model, BySegment)
+        return model
+
+    def pasts(self, interactions: pl.DataFrame, users: Ids) -> Histories:
+        """Return the pasts of `users`; items that are not in the catalogue are left out."""
+        return histories(interactions, users, self.items, seed=self.config.seed)
+
+    def segments(self, pasts: Histories) -> tuple[np.ndarray, np.ndarray]:
+        """Return segment (users,) int32 and strength (users,) float32."""
+        return self.segmentation.assign(self.sequence.users(pasts), pasts.counts)
+
+    def refit(self, data: Dataset) -> None:
+        """Fit all closed-form models again, on more data; tower, weights and segments stay as they are."""
+        everything = self.pasts(data.interactions, sorted_ids(data.interactions, USER))
+        fit_all(self.models, everything)
+        self.blend.fit(everything)
+        if self.rater is not None:
+            self.rater.refit(everything)
+        self.data = data
+
+    def best(
+        self, pasts: Histories, n: int, *, model: str = "blend", seen: bool = False, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the n best items of each user.
+
+        Parameters
+        ----------
+        pasts : Histories
+        n : int
+            At most the catalogue's length.
+        model : str
+            ``blend`` or the name of a model.
+        seen : bool
+            Offer what the user already had, too.
+        allowed : (items,) bool, optional
+            The only items to rank.
+
+        Returns
+        -------
+        items : (users, n) int64
+            Item rows, best first; -1 where there is nothing left to offer.
+        scores : (users, n) float32
+        sources : (users, n) int64
+            The place in `blend.models` of the model that carried the item most; -1: the text of a cold item, or a
+            single model.
+        """
+        parts = [self._best(pasts.take(b), n, model, seen, allowed) for b in blocks(pasts.n_users, BLOCK_USERS)]
+        items, scores, sources = (np.concatenate(x) for x in zip(*parts, strict=True))
+        return items, scores, sources
+
+    def _best(
+        self, pasts: Histories, n: int, model: str, seen: bool, allowed: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        parts = None
+        if model == "blend":
+            parts = self.blend.parts(pasts)
+            scores = self.blend.total(parts)
+        else:
+            scores = np.array(self.models[model].score(pasts), np.float32)
+        scores[np.isnan(scores)] = -np.inf
+        if allowed is not None:
+            scores[:, ~allowed] = -np.inf
+        if not seen:
+            hide(scores, pasts)
+        items, values = top(scores, n)
+        sources = np.full(items.shape, -1) if parts is None else self._sources(parts, items)
+        return np.where(values > -np.inf, items, -1), values, sources
+
+    def _sources(self, parts: np.ndarray, items: np.ndarray) -> np.ndarray:
+        shares = np.take_along_axis(parts, items[:, :, None], 1)
+        return np.where(self.blend.warm_[items], shares.argmax(2), -1)
+
+    def source_names(self, sources: np.ndarray) -> np.ndarray:
+        """Return the words for what `best` calls sources."""
+        names = np.array([*(m.name for m in self.blend.models), "text"])
+        return names[sources]

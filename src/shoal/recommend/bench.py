@@ -1,0 +1,151 @@
+"""The bench: each model of the catalogue with the settings that do best on held-out events, and their blend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from shoal.config import Recommend
+from shoal.data.histories import Histories
+from shoal.progress import Progress
+from shoal.protocols import Recommender
+from shoal.recommend.blend import Blend
+from shoal.recommend.by_segment import BySegment
+from shoal.recommend.factors import Factors
+from shoal.recommend.item_item import ItemItem
+from shoal.recommend.liked import Liked
+from shoal.recommend.popularity import Popularity
+from shoal.recommend.text import Text
+from shoal.recommend.tune import HeldOut, climb
+from shoal.seeding import integer
+
+RIDGES = (30.0, 100.0, 250.0, 500.0, 1000.0, 2500.0)
+CONFIDENCES = ((5.0, 10.0), (10.0, 5.0), (30.0, 3.0), (100.0, 3.0))
+"""Ridge and alpha of the factors, from trusting events much to little."""
+HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
+ORDER = ("popularity", "trending", "item_item", "factors", "sequence", "text", "by_segment")
+"""Models read only those before them."""
+
+
+def fit_all(models: dict[str, Recommender], everything: Histories) -> None:
+    """Fit models in an order in which each finds those it reads already fitted."""
+    for name in ORDER:
+        if name in models:
+            models[name].fit(everything)
+
+
+class Bench:
+    """Tunes on one training part and one question.
+
+    Parameters
+    ----------
+    train : Histories
+    held : HeldOut
+    settings : shoal.config.Recommend
+    relevant_from : float or None
+    seed : int
+    progress : Progress
+
+    Attributes
+    ----------
+    story : dict
+        What was tried, with NDCG@n, and what was chosen.
+    """
+
+    def __init__(
+        self,
+        train: Histories,
+        held: HeldOut,
+        settings: Recommend,
+        relevant_from: float | None,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        self.train, self.held, self.settings = train, held, settings
+        self.relevant_from, self.seed, self.progress = relevant_from, seed, progress
+        self.sight: float | None = None
+        self.story: dict[str, Any] = {}
+
+    def models(
+        self, features: np.ndarray, sequence: Recommender, place: Callable[[Histories], np.ndarray]
+    ) -> dict[str, Recommender]:
+        """Return all single models, tuned, and fitted on the training part.
+
+        Parameters
+        ----------
+        features : (items, features) float32
+        sequence : Recommender
+            The trained tower.
+        place : callable
+            Histories -> segments (users,).
+        """
+        self.sight = self._what_to_see()
+        everyone, popularity = self._item_item(), Popularity(seed=self.seed)
+        models: dict[str, Recommender] = {"popularity": Liked(popularity, self.sight)}
+        trending = self._trending()
+        if trending is not None:
+            models["trending"] = Liked(trending, self.sight)
+        models["item_item"] = Liked(everyone, self.sight)
+        models["factors"] = Liked(self._factors(), self.sight)
+        models["sequence"] = sequence
+        models["text"] = Text(features, [models["item_item"], models["factors"]])
+        local = BySegment(place, everyone, popularity, sight=self.sight, seed=self.seed)
+        models["by_segment"] = local
+        fit_all(models, self.train)
+        local.contest(self.held)
+        return models
+
+    def blend(self, models: dict[str, Recommender]) -> Blend:
+        """Return the blend of fitted models: all but text, which serves the cold, and segments' models if one won."""
+        local, text = models["by_segment"], models["text"]
+        assert isinstance(local, BySegment)
+        assert isinstance(text, Text)
+        names = [n for n in models if n != "text" and (n != "by_segment" or local.local_)]
+        blend = Blend([models[n] for n in names], text.map).fit(self.train).learn(self.held, seed=self.seed)
+        self.story["blend"] = {"models": names, "weights": blend.weights_.tolist(), "story": blend.story_}
+        return blend
+
+    def _quality(self, model: Recommender) -> float:
+        return float(np.nanmean(self.held.ndcg(model.fit(self.train).score)))
+
+    def _what_to_see(self) -> float | None:
+        """Choose between learning from liked events alone and from all events."""
+        if self.relevant_from is None:
+            return None
+        sights = (self.relevant_from, None)
+        tried = {s: self._quality(Liked(self._ease(RIDGES[2]), s)) for s in sights}
+        self._tell("events seen", {"liked": tried[self.relevant_from], "all": tried[None]})
+        return max(sights, key=tried.__getitem__)
+
+    def _ease(self, l2: float) -> ItemItem:
+        return ItemItem(l2, max_items=self.settings.max_item_item)
+
+    def _item_item(self) -> ItemItem:
+        best, tried = climb(RIDGES, 2, lambda l2: self._quality(Liked(self._ease(l2), self.sight)))
+        self._tell("item_item l2", tried)
+        return self._ease(best)
+
+    def _factors(self) -> Factors:
+        def make(choice: tuple[float, float]) -> Factors:
+            return Factors(self.settings.factors, *choice, seed=integer(self.seed, "factors"))
+
+        best, tried = climb(CONFIDENCES, 1, lambda choice: self._quality(Liked(make(choice), self.sight)))
+        self._tell("factors l2, alpha", tried)
+        return make(best)
+
+    def _trending(self) -> Popularity | None:
+        """Return popularity with a half-life, None where there are no times."""
+        if np.isnan(self.train.times).all():
+            return None
+        best = self.settings.half_life_days
+        if best is None:
+            best, tried = climb(HALF_LIVES, 2, lambda h: self._quality(Liked(Popularity(h), self.sight)))
+            self._tell("half-life in days", tried)
+        return Popularity(best, seed=self.seed)
+
+    def _tell(self, what: str, tried: dict[Any, float]) -> None:
+        self.story[what] = {str(k): v for k, v in tried.items()}
+        told = ", ".join(f"{k}: {v:.4f}" for k, v in tried.items())
+        self.progress.log(f"tune  {what}  ndcg@{self.held.n} by setting: {told}")

@@ -1,0 +1,183 @@
+"""The blend: one score from all models, with weights learnt on held-out events and a set of them for each warmth.
+
+    features (users, items, models)   standardised scores of each model, user by user
+    score    (users, items)           features . weights[warmth of the user]
+
+The weights maximise the likelihood of what validation users went on to like, a softmax over the catalogue, which is
+convex; then a short walk on NDCG@n, and a comparison with each model alone, which wins if it is better. Items that
+no model knows get the blend's own scores carried over by their text (`TextMap`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from shoal.data.histories import Histories
+from shoal.protocols import Recommender
+from shoal.recommend.standard import standardise
+from shoal.recommend.text import TextMap
+from shoal.recommend.tune import HeldOut
+from shoal.seeding import generator
+
+WARMTH = (0, 3, 10)
+"""Upper ends of the buckets of events: none, 1 to 3, 4 to 10, more."""
+MOST_FLOATS = 60_000_000
+"""Features held at once while learning; fewer users are taken where the catalogue is large."""
+RIDGE = 1e-3
+
+
+def warmth(counts: np.ndarray) -> np.ndarray:
+    """Return the bucket (0 to 3) of each number of events."""
+    return np.searchsorted(WARMTH, counts)
+
+
+class Blend:
+    """A weighted sum of standardised scores.
+
+    Parameters
+    ----------
+    models : list of Recommender
+        Fitted.
+    text : TextMap or None
+        Fitted; serves the items that no model knows.
+    """
+
+    name = "blend"
+
+    def __init__(self, models: list[Recommender], text: TextMap | None = None) -> None:
+        self.models, self.text = models, text
+        self.weights_ = np.full((len(WARMTH) + 1, len(models)), 1 / len(models), np.float32)
+        self.story_: list[dict[str, Any]] = []
+
+    def fit(self, histories: Histories) -> Self:
+        """Take note of which items are warm; models and text must be fitted already, weights come from `learn`."""
+        self.warm_ = np.bincount(histories.items, minlength=histories.n_items) > 0
+        self._carried: np.ndarray | None = None
+        return self
+
+    def learn(self, held_out: HeldOut, *, seed: int) -> Self:
+        """Learn the weights of each warmth on validation users, whose pasts are cut short to play the colder ones.
+
+        Buckets with fewer than 20 users take the weights of the next warmer one.
+        """
+        rng = generator(seed, "blend")
+        for bucket in reversed(range(len(WARMTH) + 1)):
+            part = _as_warm_as(bucket, held_out, rng)
+            limit = max(20, MOST_FLOATS // (len(self.models) * part.past.n_items))
+            users = np.flatnonzero(part.liked.counts)
+            users = np.sort(rng.permutation(users)[:limit])
+            if len(users) >= 20:
+                self._learn_bucket(bucket, part.take(users))
+            elif bucket < len(WARMTH):
+                self.weights_[bucket] = self.weights_[bucket + 1]
+        return self
+
+    def _learn_bucket(self, bucket: int, part: HeldOut) -> None:
+        features = self.features(part.past)
+        allowed = self.warm_ if part.allowed is None else part.allowed
+        part = HeldOut(part.past, part.seen, part.liked, part.n, allowed)
+        starts = {m.name: np.eye(len(self.models), dtype=np.float32)[i] for i, m in enumerate(self.models)}
+        starts["likelihood"] = _most_likely(features, part)
+        quality = {name: _ndcg(features, w, part) for name, w in starts.items()}
+        best = max(quality, key=quality.__getitem__)
+        weights, reached = _walk(features, starts[best], quality[best], part)
+        self.weights_[bucket] = weights / max(float(np.abs(weights).sum()), 1e-9)
+        self.story_.append({"warmth": bucket, "users": part.past.n_users, **quality, "blend": reached})
+
+    def features(self, histories: Histories) -> np.ndarray:
+        """Return the standardised scores of each model, (users, items, models)."""
+        return np.stack([standardise(m.score(histories)) for m in self.models], axis=2)
+
+    def score(self, histories: Histories) -> np.ndarray:
+        """Return (users, items); for items that no model knows, what their text says, NaN if there is no text map."""
+        return self.total(self.parts(histories))
+
+    def parts(self, histories: Histories) -> np.ndarray:
+        """Return what each model adds to the score, (users, items, models); a model without weight is not asked."""
+        weights = self.weights_[warmth(histories.counts)]
+        parts = np.zeros((histories.n_users, histories.n_items, len(self.models)), np.float32)
+        for place, model in enumerate(self.models):
+            if weights[:, place].any():
+                parts[:, :, place] = weights[:, place, None] * standardise(model.score(histories))
+        return parts
+
+    def total(self, parts: np.ndarray) -> np.ndarray:
+        """Add `parts` up, and carry the sum over to the items that no model knows: (users, items)."""
+        scores = parts.sum(2)
+        cold = np.flatnonzero(~self.warm_)
+        if not len(cold):
+            return scores
+        if self.text is None:
+            scores[:, cold] = np.nan
+            return scores
+        if self._carried is None:
+            self._carried = self.text.weights(self.text.features[cold])
+        scores[:, cold] = self.text.carry(scores[:, self.text.warm_], self._carried)
+        return scores
+
+
+def _as_warm_as(bucket: int, held_out: HeldOut, rng: np.random.Generator) -> HeldOut:
+    """Return validation users with so much of their past that they fall into `bucket`, at random which part.
+
+    What is cut from a past becomes something to be found: for a user of whom one event is known, all others are new.
+    """
+    if bucket == len(WARMTH):
+        users = np.flatnonzero(warmth(held_out.past.counts) == bucket)
+        return held_out.take(users)
+    low, high = (0 if bucket == 0 else WARMTH[bucket - 1] + 1), WARMTH[bucket]
+    held_out = held_out.take(np.flatnonzero(held_out.past.counts >= max(low, 1)))
+    past = held_out.past
+    length = rng.integers(low, high + 1, past.n_users)
+    order = np.lexsort((rng.random(len(past.items)), past.users))
+    places = np.arange(len(order)) - np.repeat(past.starts[:-1], past.counts)
+    shown = np.zeros(len(order), bool)
+    shown[order] = places < np.repeat(length, past.counts)
+    return HeldOut(past.where(shown), past.where(shown), held_out.liked, held_out.n, held_out.allowed)
+
+
+def _most_likely(features: np.ndarray, part: HeldOut) -> np.ndarray:
+    """Return the weights under which the liked items are most likely, by softmax over what may be offered."""
+    x = torch.from_numpy(features)
+    closed = torch.zeros(x.shape[:2])
+    closed[part.seen.users, part.seen.items.astype(np.int64)] = -torch.inf
+    if part.allowed is not None:
+        closed[:, torch.from_numpy(~part.allowed)] = -torch.inf
+    users, items = part.liked.users, part.liked.items.astype(np.int64)
+    open_ = torch.isfinite(closed[users, items])
+    users, items = torch.from_numpy(users)[open_], torch.from_numpy(items)[open_]
+    each = 1 / torch.bincount(users, minlength=len(x))[users].float()  # users count alike, as in NDCG
+    weights = torch.full((x.shape[2],), 0.5, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=40, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        logits = (x @ weights + closed).log_softmax(1)
+        value = -(each * logits[users, items]).sum() / len(x) + RIDGE * weights.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    if len(users):
+        optimizer.step(loss)  # type: ignore[arg-type]
+    return weights.detach().numpy()
+
+
+def _ndcg(features: np.ndarray, weights: np.ndarray, part: HeldOut) -> float:
+    return float(np.nanmean(part.ndcg_of(features @ weights)))
+
+
+def _walk(features: np.ndarray, weights: np.ndarray, reached: float, part: HeldOut) -> tuple[np.ndarray, float]:
+    """Change one weight at a time where that lifts NDCG; two rounds of four steps a weight."""
+    size = max(float(np.abs(weights).max()), 1e-6)
+    for scale in (0.4, 0.15):
+        for place in range(len(weights)):
+            for step in (scale * size, -scale * size):
+                trial = weights.copy()
+                trial[place] += step
+                quality = _ndcg(features, trial, part)
+                if quality > reached + 1e-5:
+                    weights, reached = trial, quality
+                    break
+    return weights, reached

@@ -1,0 +1,149 @@
+"""By segment: the item-item model trained inside each segment, and back to everyone's where that is not better.
+
+On warm users a model of a segment alone usually loses to the model of everyone (docs/log.md); so each segment has to
+win on held-out events, by an interval that excludes zero, before its own model serves it. Popularity inside the
+segment is compared with everyone's popularity in the same way, which says how much the segments know at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from shoal.data.histories import Histories
+from shoal.recommend.item_item import ItemItem
+from shoal.recommend.popularity import Popularity
+from shoal.recommend.tune import HeldOut
+from shoal.seeding import generator
+
+LEAST_USERS = 30
+"""A segment with fewer training users, or fewer validation users, is served by everyone's model without a contest."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a segment's own models did against everyone's on held-out events, NDCG@n.
+
+    Attributes
+    ----------
+    segment, users : int
+        The segment, and its validation users.
+    local, everyone : float
+        Item-item of the segment, and of everyone.
+    low, high : float
+        95 % bootstrap interval of local - everyone.
+    popular_gain, popular_low, popular_high : float
+        Popularity in the segment against everyone's, relative to the latter, with its interval.
+    """
+
+    segment: int
+    users: int
+    local: float
+    everyone: float
+    low: float
+    high: float
+    popular_gain: float
+    popular_low: float
+    popular_high: float
+
+    @property
+    def helps(self) -> bool:
+        """Whether the segment's own model serves it."""
+        return self.low > 0
+
+
+class BySegment:
+    """Item-item models by segment.
+
+    Parameters
+    ----------
+    place : callable
+        Histories -> segment of each user (users,), -1 for the unassigned.
+    everyone : ItemItem
+        Fitted on all users; serves whom no segment serves better.
+    popularity : Popularity
+        Fitted on all users.
+    sight : float or None
+        Ratings from here up are learnt from, as in `Liked`; `everyone` and `popularity` must have been fitted alike.
+    seed : int
+    """
+
+    name = "by_segment"
+
+    def __init__(
+        self,
+        place: Callable[[Histories], np.ndarray],
+        everyone: ItemItem,
+        popularity: Popularity,
+        *,
+        sight: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.place, self.everyone, self.popularity = place, everyone, popularity
+        self.sight, self.seed = sight, seed
+        self.verdicts_: list[Verdict] = []
+
+    def fit(self, histories: Histories) -> Self:
+        """Train a model in each segment with enough users; a segment that lost the contest is left out."""
+        segments, histories = self.place(histories), histories.liked(self.sight)
+        lost = {v.segment for v in self.verdicts_ if not v.helps}
+        self.local_: dict[int, ItemItem] = {}
+        self.popular_: dict[int, Popularity] = {}
+        for segment in np.unique(segments[segments >= 0]):
+            members = np.flatnonzero(segments == segment)
+            if len(members) < LEAST_USERS:
+                continue
+            part = histories.take(members)
+            self.popular_[int(segment)] = Popularity(self.popularity.half_life_days).fit(part)
+            if segment not in lost:
+                share = len(part.items) / max(len(histories.items), 1)
+                own = ItemItem(max(self.everyone.l2 * share, 1.0), self.everyone.dropout, max_items=4_000)
+                self.local_[int(segment)] = own.fit(part)
+        return self
+
+    def contest(self, held_out: HeldOut) -> Self:
+        """Compare each segment's own models with everyone's on validation users, and keep the winners."""
+        segments = self.place(held_out.past)
+        for segment in sorted(self.popular_):
+            users = np.flatnonzero((segments == segment) & (held_out.liked.counts > 0))
+            if len(users) >= LEAST_USERS:
+                self.verdicts_.append(self._verdict(segment, held_out.take(users)))
+        won = {v.segment for v in self.verdicts_ if v.helps}
+        self.local_ = {s: m for s, m in self.local_.items() if s in won}
+        return self
+
+    def _verdict(self, segment: int, part: HeldOut) -> Verdict:
+        rng = generator(self.seed, "by_segment", segment)
+        local, everyone = self._quality(part, self.local_[segment]), self._quality(part, self.everyone)
+        low, high = np.quantile(_means(local - everyone, rng), (0.025, 0.975))
+        own, all_ = self._quality(part, self.popular_[segment]), self._quality(part, self.popularity)
+        base = max(float(all_.mean()), 1e-9)
+        gains = _means(own - all_, rng) / base
+        popular_low, popular_high = np.quantile(gains, (0.025, 0.975))
+        gain = float((own - all_).mean()) / base
+        means = float(local.mean()), float(everyone.mean())
+        return Verdict(
+            segment, len(local), *means, float(low), float(high), gain, float(popular_low), float(popular_high)
+        )
+
+    def _quality(self, part: HeldOut, model: ItemItem | Popularity) -> np.ndarray:
+        return part.ndcg(lambda pasts: model.score(pasts.liked(self.sight)))
+
+    def score(self, histories: Histories) -> np.ndarray:
+        """Return (users, items): the segment's own model where it won, else everyone's."""
+        segments = self.place(histories) if self.local_ else None
+        histories = histories.liked(self.sight)
+        out = self.everyone.score(histories)
+        if segments is not None:
+            for segment, model in self.local_.items():
+                users = np.flatnonzero(segments == segment)
+                if len(users):
+                    out[users] = model.score(histories.take(users))
+        return out
+
+
+def _means(values: np.ndarray, rng: np.random.Generator, draws: int = 1000) -> np.ndarray:
+    return values[rng.integers(len(values), size=(draws, len(values)))].mean(1)

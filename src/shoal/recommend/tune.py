@@ -1,0 +1,89 @@
+"""Settings chosen on held-out events: a climb along a short ladder, and the quality that decides.
+
+Everything here sees inner validation only, which is made from training data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from shoal.data.histories import Histories
+from shoal.recommend.standard import hide, top
+
+BLOCK_USERS = 512
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Validation users: their past, all that must not be offered, and what they went on to like.
+
+    Attributes
+    ----------
+    past : Histories
+        What models read.
+    seen : Histories
+        What is not offered again; a superset of `past`.
+    liked : Histories
+        The hits to be found.
+    n : int
+        Length of the list that is judged.
+    allowed : (items,) bool or None
+        The only items that are ranked.
+    """
+
+    past: Histories
+    seen: Histories
+    liked: Histories
+    n: int = 10
+    allowed: np.ndarray | None = None
+
+    def take(self, users: np.ndarray) -> HeldOut:
+        """Return the same for some users."""
+        return HeldOut(self.past.take(users), self.seen.take(users), self.liked.take(users), self.n, self.allowed)
+
+    def ndcg(self, score: Callable[[Histories], np.ndarray]) -> np.ndarray:
+        """Return NDCG@n of each user (users,); NaN for users with nothing to find."""
+        parts = []
+        for first in range(0, self.past.n_users, BLOCK_USERS):
+            part = self.take(np.arange(first, min(first + BLOCK_USERS, self.past.n_users)))
+            parts.append(part.ndcg_of(np.array(score(part.past), np.float32)))
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def ndcg_of(self, scores: np.ndarray) -> np.ndarray:
+        """Return NDCG@n of scores (users, items), which are overwritten."""
+        hide(scores, self.seen)
+        if self.allowed is not None:
+            scores[:, ~self.allowed] = -np.inf
+        best, values = top(scores, self.n)
+        hits = np.zeros(scores.shape, bool)
+        hits[self.liked.users, self.liked.items] = True
+        gains = np.take_along_axis(hits, best, 1) & (values > -np.inf)
+        discounts = 1 / np.log2(np.arange(2, gains.shape[1] + 2))
+        ideal = np.concatenate([[np.nan], np.cumsum(discounts)])
+        counts = np.minimum(hits.sum(1), gains.shape[1])
+        return (gains @ discounts) / ideal[counts]
+
+
+def climb(ladder: Sequence[Any], start: int, quality: Callable[[Any], float]) -> tuple[Any, dict[Any, float]]:
+    """Walk from ladder[start] towards better neighbours until none is better.
+
+    Returns
+    -------
+    best : the rung with the highest quality
+    tried : dict of rung to quality
+    """
+    tried = {ladder[start]: quality(ladder[start])}
+    for step in (1, -1):
+        place = start
+        while 0 <= place + step < len(ladder):
+            place += step
+            tried[ladder[place]] = quality(ladder[place])
+            if tried[ladder[place]] < max(tried.values()):
+                break
+        if max(tried, key=tried.__getitem__) != ladder[start]:
+            break
+    return max(tried, key=tried.__getitem__), tried
