@@ -178,7 +178,7 @@ class Config(_Settings):
             return cls(**values)
         except ConfigError as error:
             setting = str(error).split(" ", 1)[0]
-            raise ConfigError(f"{str(error)} ({path}{_line_of(setting, text)})") from None
+            raise ConfigError(f"{error!s} ({path}{_line_of(setting, text)})") from None
 
 
 def _explain(error: ValidationError, top: type[BaseModel]) -> str:

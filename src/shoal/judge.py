@@ -1,6 +1,6 @@
 """The judge: what was learnt from the training part is asked about the rest, beside honest baselines.
 
-    split --learn from its train--> Learnt --recommend, rate from its given--> tables --metrics--> Judgement
+split --learn from its train--> Learnt --recommend, rate from its given--> tables --metrics--> Judgement
 """
 
 from __future__ import annotations
@@ -236,7 +236,14 @@ def _rated(pairs: pl.DataFrame, value: np.ndarray, spread: np.ndarray) -> pl.Dat
 
 def _row(model: str, metric: str, per_user: PerUser, seed: int) -> dict[str, Any]:
     low, high = per_user.interval(seed)
-    return {"model": model, "metric": metric, "value": per_user.mean, "low": low, "high": high, "users": per_user.table.height}
+    return {
+        "model": model,
+        "metric": metric,
+        "value": per_user.mean,
+        "low": low,
+        "high": high,
+        "users": per_user.table.height,
+    }
 
 
 def _beyond(lists: dict[str, pl.DataFrame], learnt: Learnt, held: Split, n: int) -> list[dict[str, Any]]:
@@ -276,5 +283,3 @@ def _by_warmth(scores: dict[str, dict[str, PerUser]], counts: pl.DataFrame, seed
                 one = warmth.by_warmth(per_user, counts, seed=seed)
                 parts.append(one.select(pl.lit(model).alias("model"), pl.lit(metric).alias("metric"), pl.all()))
     return pl.concat(parts) if parts else pl.DataFrame()
-
-

@@ -41,12 +41,12 @@ from shoal.model.pasts import Values
 from shoal.model.rater import Stack, rating_experts
 from shoal.model.sequence import Sequence
 from shoal.progress import Progress
-from shoal.recommend.blend import Blend
-from shoal.recommend.bench import Bench
-from shoal.recommend.tune import HeldOut
 from shoal.protocols import Recommender
-from shoal.segment.cluster import Segmentation, fit_segments
+from shoal.recommend.bench import Bench
+from shoal.recommend.blend import Blend
+from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator, integer
+from shoal.segment.cluster import Segmentation, fit_segments
 from shoal.tables import ITEM, USER
 from shoal.text.defaults import default_item_template
 from shoal.text.render import Template, item_texts
@@ -263,8 +263,15 @@ def _group(sequence: Sequence, train: Histories, config: Config) -> Segmentation
 
 
 def _blend(
-    matrix: np.ndarray, inner: Inner, sequence: Sequence, segmentation: Segmentation, relevant_from: float | None,
-    config: Config, around: Around, n: int, story: dict[str, Any],
+    matrix: np.ndarray,
+    inner: Inner,
+    sequence: Sequence,
+    segmentation: Segmentation,
+    relevant_from: float | None,
+    config: Config,
+    around: Around,
+    n: int,
+    story: dict[str, Any],
 ) -> tuple[dict[str, Recommender], Blend]:
     held = inner.held_out(relevant_from, n, config.seed)
     if not held.past.n_users:

@@ -29,7 +29,7 @@ from shoal.recommend.blend import Blend
 from shoal.recommend.by_segment import BySegment
 from shoal.recommend.standard import hide, top
 from shoal.segment.cluster import Segmentation
-from shoal.tables import ITEM, USER
+from shoal.tables import USER
 
 BLOCK_USERS = 256
 

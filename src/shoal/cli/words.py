@@ -11,18 +11,12 @@ if TYPE_CHECKING:
 
     from shoal.pipeline import Run
 
-TITLES = ("title", "name", "original_title", "text")
-"""Columns of the catalogue that may call an item by its name, first one found."""
-
 
 def with_titles(table: pl.DataFrame, run: Run) -> pl.DataFrame:
     """Return `table` with the column ``title`` after the item id: the catalogue's name of the item, else the id."""
-    import polars as pl
+    from shoal.titles import titles
 
-    items = run.data.items
-    column = next((c for c in TITLES if items.schema.get(c) == pl.String), ITEM)
-    names = items.select(pl.col(ITEM).cast(pl.String), title=pl.col(column).cast(pl.String))
-    named = table.join(names, on=ITEM, how="left", maintain_order="left")
+    named = table.join(titles(run.data.items), on=ITEM, how="left", maintain_order="left")
     title = named["title"].fill_null(named[ITEM])
     return table.clone().insert_column(table.columns.index(ITEM) + 1, title)
 

@@ -1,7 +1,7 @@
 """Task heads on user and item vectors: ratings (regression, ordinal, classification) and ranking.
 
-    ranking     logit(i, j) = scale u_i . v_j + b_j                        log P(x_i; y_j) by softmax over the catalogue
-    rating      s(i, j)     = u_i' A v_j + c u_i + b_j + d mean_i          one number, or one a level
+ranking     logit(i, j) = scale u_i . v_j + b_j                        log P(x_i; y_j) by softmax over the catalogue
+rating      s(i, j)     = u_i' A v_j + c u_i + b_j + d mean_i          one number, or one a level
 """
 
 from __future__ import annotations

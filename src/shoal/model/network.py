@@ -54,9 +54,7 @@ class Network(nn.Module):
         items, width = features.shape
         self.register_buffer("features", features, persistent=False)
         self.register_buffer("known", (popularity > 0).float(), persistent=False)
-        self.items = ItemSide(
-            width, items, settings.width, bound=settings.delta_bound, dropout=settings.delta_dropout
-        )
+        self.items = ItemSide(width, items, settings.width, bound=settings.delta_bound, dropout=settings.delta_dropout)
         self.tower = UserTower(settings.width, settings.heads, dropout=settings.dropout)
         self.ranking = RankingHead(width, items)
         self.rating = RatingHead(kind, levels_of(scale), width, items, settings.width)

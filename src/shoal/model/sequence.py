@@ -31,8 +31,8 @@ class Sequence:
     def __init__(self, network: Network, values: Values, history: int) -> None:
         self.network, self.values, self.history = network, values, history
 
-    def fit(self, histories: Histories) -> Self:
-        """Keep the item vectors at hand."""
+    def fit(self, histories: Histories | None = None) -> Self:
+        """Keep the item vectors at hand; `histories` is not read."""
         with torch.no_grad():
             self.network.eval()
             self.parts_ = self.network.item_parts()

@@ -79,7 +79,9 @@ class UserTower(nn.Module):
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
         self.slope = nn.Parameter(torch.linspace(0, -1, heads)[:, None].repeat(1, 2))
-        self.out = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
+        self.out = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+        )
         self.norm = nn.LayerNorm(width)
 
     def forward(self, vectors: Tensor, events: Events) -> tuple[Tensor, Tensor]:

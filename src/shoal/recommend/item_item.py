@@ -98,7 +98,9 @@ def strongest(weights: np.ndarray, keep: int) -> sparse.csr_matrix:
         block = np.ascontiguousarray(weights[:, first : first + 1024].T)  # (columns, items)
         rows = np.argpartition(-np.abs(block), keep, axis=1)[:, :keep]
         starts = np.arange(0, rows.size + 1, keep)
-        columns.append(sparse.csr_matrix((np.take_along_axis(block, rows, 1).ravel(), rows.ravel(), starts), block.shape))
+        columns.append(
+            sparse.csr_matrix((np.take_along_axis(block, rows, 1).ravel(), rows.ravel(), starts), block.shape)
+        )
     return sparse.vstack(columns).T.tocsr()
 
 

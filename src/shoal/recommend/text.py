@@ -40,18 +40,19 @@ class TextMap:
         self.features, self.l2, self.width, self.max_items = features, l2, width, max_items
 
     def fit(self, histories: Histories) -> Self:
-        """Factorise the kernel of the items that `histories` knows."""
+        """Take note of the items that `histories` knows; their kernel is factorised when it is first needed."""
         self.warm_ = most_used(histories, self.max_items)
-        known = torch.from_numpy(self.features[self.warm_])
-        kernel = self._kernel(known, known)
-        kernel.diagonal().add_(self.l2)
-        self.cholesky_ = torch.linalg.cholesky(kernel)
+        self._cholesky: torch.Tensor | None = None
         return self
 
     def weights(self, features: np.ndarray) -> np.ndarray:
         """Return M (warm, items) for the items of these features."""
         known = torch.from_numpy(self.features[self.warm_])
-        return torch.cholesky_solve(self._kernel(known, torch.from_numpy(features)), self.cholesky_).numpy()
+        if self._cholesky is None:
+            kernel = self._kernel(known, known)
+            kernel.diagonal().add_(self.l2)
+            self._cholesky = torch.linalg.cholesky(kernel)
+        return torch.cholesky_solve(self._kernel(known, torch.from_numpy(features)), self._cholesky).numpy()
 
     def carry(self, warm_scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Carry scores (users, warm) over to items: (users, items) float32. A score that is NaN counts as the mean."""

@@ -96,7 +96,9 @@ def epoch(
         yield batch(past, future, values, history=history, targets=targets, relevant_from=relevant_from)
 
 
-def cut(histories: Histories, rng: np.random.Generator, *, order: Order, newcomers: float) -> tuple[Histories, Histories]:
+def cut(
+    histories: Histories, rng: np.random.Generator, *, order: Order, newcomers: float
+) -> tuple[Histories, Histories]:
     """Cut each history once: past and future, both oldest first (`order="none"`: the future in random order)."""
     counts = histories.counts
     length = np.floor(counts * np.sqrt(rng.random(len(counts)))).astype(np.int64)
@@ -109,6 +111,10 @@ def cut(histories: Histories, rng: np.random.Generator, *, order: Order, newcome
     in_past = np.empty(len(places), bool)
     in_past[shuffled] = places < np.repeat(length, counts)
     mixed = Histories(
-        histories.starts, histories.items[shuffled], histories.values[shuffled], histories.times[shuffled], histories.n_items
+        histories.starts,
+        histories.items[shuffled],
+        histories.values[shuffled],
+        histories.times[shuffled],
+        histories.n_items,
     )
     return histories.where(in_past), mixed.where(~in_past[shuffled])

@@ -17,9 +17,9 @@ from shoal.config import Config, Train
 from shoal.data.histories import Histories
 from shoal.model.heads import RankingHead
 from shoal.model.network import Network
+from shoal.model.pasts import Values
 from shoal.progress import Progress, duration, rate
 from shoal.seeding import generator, integer
-from shoal.model.pasts import Values
 from shoal.train.batches import Batch, Order, batch, draws, epoch
 from shoal.train.checkpoint import Checkpoint
 
@@ -80,7 +80,12 @@ def fit(network: Network, task: Task, config: Config, progress: Progress, *, wor
     optimizer = make_optimizer(network, settings)
     shares = _shares(settings, task)
     valid = batch(
-        task.given, task.held_out, task.values, history=config.tower.history, targets=64, relevant_from=task.relevant_from
+        task.given,
+        task.held_out,
+        task.values,
+        history=config.tower.history,
+        targets=64,
+        relevant_from=task.relevant_from,
     )
     checkpoint = Checkpoint(work, network, optimizer)
     story = Story(*checkpoint.restore())

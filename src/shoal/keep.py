@@ -1,0 +1,243 @@
+"""A run on disk: what was learnt as tensors, tables and documents, and back. No pickle anywhere.
+
+Models that are quick to fit (popularity, the segments' own) are fitted again on loading, from the run's own events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from scipy import sparse
+
+from shoal.config import Config
+from shoal.data.dataset import Dataset, ReadReport, Scale
+from shoal.data.histories import Histories
+from shoal.data.ids import Ids
+from shoal.errors import StoreError
+from shoal.judge import Judgement
+from shoal.learnt import Learnt, sorted_ids
+from shoal.model.features import Features
+from shoal.model.network import Network
+from shoal.model.pasts import Values
+from shoal.model.rater import Stack, rating_experts
+from shoal.model.sequence import Sequence
+from shoal.protocols import Recommender
+from shoal.recommend.blend import Blend
+from shoal.recommend.by_segment import BySegment, Verdict
+from shoal.recommend.factors import Factors
+from shoal.recommend.item_item import ItemItem
+from shoal.recommend.liked import Liked
+from shoal.recommend.popularity import Popularity
+from shoal.recommend.text import Text
+from shoal.segment.cluster import Segmentation
+from shoal.store import artifacts
+from shoal.tables import ITEM, USER
+
+Tensors = dict[str, dict[str, np.ndarray]]
+
+
+def save(
+    learnt: Learnt,
+    segments: pl.DataFrame,
+    members: pl.DataFrame,
+    judgement: Judgement,
+    manifest: dict[str, Any],
+    folder: str | Path,
+) -> Path:
+    """Write everything, whole or not at all; see `shoal.store.artifacts.save`."""
+    data = learnt.data
+    tables = {
+        "interactions": data.interactions,
+        "items": data.items,
+        "users": data.users,
+        "segments": segments,
+        "members": members,
+        "metrics": judgement.table,
+        "differences": judgement.differences,
+        "warmth": judgement.warmth,
+    }
+    documents = {
+        "config": learnt.config.model_dump(mode="json"),
+        "data": {"name": data.name, "scale": _scale(data.scale), "read": data.report.as_dict()},
+        "judgement": {"protocol": judgement.protocol, "n": judgement.n, "notes": list(judgement.notes)},
+        "learnt": _document(learnt),
+    }
+    return artifacts.save(folder, tables=tables, tensors=_tensors(learnt), documents=documents, manifest=manifest)
+
+
+def load(folder: str | Path) -> tuple[Learnt, pl.DataFrame, pl.DataFrame, Judgement, dict[str, Any]]:
+    """Return what `save` was given.
+
+    Raises
+    ------
+    StoreError
+        See `shoal.store.artifacts.load`; also where a part is missing that a run must have.
+    """
+    kept = artifacts.load(folder)
+    try:
+        tables, told = kept.tables, kept.documents["judgement"]
+        judgement = Judgement(
+            told["protocol"],
+            told["n"],
+            tables["metrics"],
+            tables["differences"],
+            tables["warmth"],
+            tuple(told["notes"]),
+        )
+        return _restore(kept), tables["segments"], tables["members"], judgement, kept.manifest
+    except KeyError as error:
+        raise StoreError(f"{folder} lacks {error}, which every run has. Fit it again.") from None
+
+
+def _scale(scale: Scale | None) -> dict[str, Any] | None:
+    return None if scale is None else {"low": scale.low, "high": scale.high, "levels": list(scale.levels)}
+
+
+def _tensors(learnt: Learnt) -> Tensors:
+    everyone, factors = _item_item(learnt.models), _factors(learnt.models)
+    weights = everyone.weights_
+    tensors: Tensors = {
+        "network": {k: v.numpy() for k, v in learnt.sequence.network.state_dict().items()},
+        "items": {
+            "vectors": learnt.vectors,
+            "features": learnt.sequence.network.features.numpy(),
+            "known": learnt.sequence.network.known.numpy(),
+        },
+        "features": learnt.features.tensors(),
+        "segmentation": learnt.segmentation.tensors(),
+        "item_item": {
+            "items": everyone.items_,
+            "data": weights.data.astype(np.float32),
+            "indices": weights.indices.astype(np.int32),
+            "indptr": weights.indptr.astype(np.int64),
+        },
+        "factors": {"items": factors.items_},
+        "blend": {"weights": learnt.blend.weights_},
+    }
+    if learnt.rater is not None:
+        tensors["rater"] = learnt.rater.tensors()
+    return tensors
+
+
+def _document(learnt: Learnt) -> dict[str, Any]:
+    everyone, factors, local = _item_item(learnt.models), _factors(learnt.models), learnt.by_segment
+    trending = learnt.models.get("trending")
+    values = learnt.sequence.values
+    return {
+        "relevant_from": learnt.relevant_from,
+        "sight": local.sight,
+        "values": {"mean": values.mean, "spread": values.spread, "log": values.log},
+        "item_item": {"l2": everyone.l2, "dropout": everyone.dropout, "max_items": everyone.max_items},
+        "factors": {"width": factors.width, "l2": factors.l2, "alpha": factors.alpha},
+        "half_life_days": trending.model.half_life_days if isinstance(trending, Liked) else None,  # type: ignore[attr-defined]
+        "blend": [m.name for m in learnt.blend.models],
+        "verdicts": [asdict(v) for v in local.verdicts_],
+        "features": learnt.features.document(),
+        "segmentation": learnt.segmentation.document(),
+        "rater": None if learnt.rater is None else learnt.rater.document(),
+    }
+
+
+def _restore(kept: artifacts.Artifacts) -> Learnt:
+    config = Config(**kept.documents["config"])
+    data, told = _data(kept), kept.documents["learnt"]
+    sequence = _sequence(kept, config, data.scale)
+    segmentation = Segmentation.of(kept.tensors["segmentation"], told["segmentation"])
+    items = Ids(data.items[ITEM])
+    matrix = kept.tensors["items"]["features"]
+    learnt = Learnt(
+        config,
+        data,
+        items,
+        kept.tensors["items"]["vectors"],
+        Features.restore(kept.tensors["features"], told["features"]),
+        told["relevant_from"],
+        sequence,
+        segmentation,
+        {},
+        Blend([sequence]),
+        None if told["rater"] is None else _rater(kept, matrix, sequence, data.scale),
+        kept.manifest.get("learnt", {}),
+    )
+    everything = learnt.pasts(data.interactions, sorted_ids(data.interactions, USER))
+    learnt.models = _models(kept, config, matrix, sequence, segmentation, everything)
+    learnt.blend = Blend([learnt.models[name] for name in told["blend"]], learnt.models["text"].map)  # type: ignore[attr-defined]
+    learnt.blend.weights_ = kept.tensors["blend"]["weights"]
+    learnt.blend.fit(everything)
+    return learnt
+
+
+def _data(kept: artifacts.Artifacts) -> Dataset:
+    told, tables = kept.documents["data"], kept.tables
+    scale = told["scale"] and Scale(told["scale"]["low"], told["scale"]["high"], tuple(told["scale"]["levels"]))
+    read = told["read"]
+    report = ReadReport(read["rows_in"], read["rows_kept"], read["dropped"], tuple(read["notes"]), tuple(read["files"]))
+    return Dataset(tables["interactions"], tables["items"], tables["users"], scale, report, told["name"])
+
+
+def _sequence(kept: artifacts.Artifacts, config: Config, scale: Scale | None) -> Sequence:
+    items, told = kept.tensors["items"], kept.documents["learnt"]
+    network = Network(
+        torch.from_numpy(items["features"]),
+        torch.from_numpy(items["known"]),
+        config.tower,
+        kind=config.train.rating_head,
+        scale=scale,
+    )
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in kept.tensors["network"].items()}, strict=False)
+    return Sequence(network, Values(**told["values"]), config.tower.history).fit()
+
+
+def _rater(kept: artifacts.Artifacts, matrix: np.ndarray, sequence: Sequence, scale: Scale | None) -> Stack:
+    assert scale is not None
+    experts = rating_experts(matrix, sequence)
+    return Stack.restore(kept.tensors["rater"], kept.documents["learnt"]["rater"], experts)
+
+
+def _models(
+    kept: artifacts.Artifacts,
+    config: Config,
+    matrix: np.ndarray,
+    sequence: Sequence,
+    segmentation: Segmentation,
+    everything: Histories,
+) -> dict[str, Recommender]:
+    told, sight = kept.documents["learnt"], kept.documents["learnt"]["sight"]
+    everyone = ItemItem(**told["item_item"])
+    stored = kept.tensors["item_item"]
+    everyone.items_, everyone.n_items_ = stored["items"], everything.n_items
+    shape = (len(stored["items"]), len(stored["items"]))
+    everyone.weights_ = sparse.csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=shape)
+    factors = Factors(**told["factors"])
+    factors.items_ = kept.tensors["factors"]["items"]
+    popularity = Popularity(seed=config.seed)
+    models: dict[str, Recommender] = {"popularity": Liked(popularity, sight).fit(everything)}
+    if told["half_life_days"] is not None:
+        models["trending"] = Liked(Popularity(told["half_life_days"], seed=config.seed), sight).fit(everything)
+    models |= {"item_item": Liked(everyone, sight), "factors": Liked(factors, sight), "sequence": sequence}
+    models["text"] = Text(matrix, [models["item_item"], models["factors"]]).fit(everything)
+
+    def place(pasts: Histories) -> np.ndarray:
+        return segmentation.assign(sequence.users(pasts), pasts.counts)[0]
+
+    local = BySegment(place, everyone, popularity, sight=sight, seed=config.seed)
+    local.verdicts_ = [Verdict(**v) for v in told["verdicts"]]
+    if any(v.helps for v in local.verdicts_):
+        local.fit(everything)
+    else:
+        local.local_, local.popular_ = {}, {}
+    models["by_segment"] = local
+    return models
+
+
+def _item_item(models: dict[str, Recommender]) -> ItemItem:
+    return models["item_item"].model  # type: ignore[attr-defined,no-any-return]
+
+
+def _factors(models: dict[str, Recommender]) -> Factors:
+    return models["factors"].model  # type: ignore[attr-defined,no-any-return]

@@ -1,0 +1,377 @@
+"""The face in Python: fit, and a Run that shows its segments, assigns, rates, recommends, explains, and is kept.
+
+fit: hold out --learn--> Learnt --judge--> Judgement --refit on everything--> Run
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+import shoal
+from shoal import keep
+from shoal.config import Config
+from shoal.data.dataset import Dataset
+from shoal.data.histories import Histories
+from shoal.data.ids import Ids
+from shoal.errors import ConfigError, TableError, UnknownIdError
+from shoal.explain import REASONS, deletion
+from shoal.judge import Judgement, as_lists, check_n, judge
+from shoal.learn import Around, hold_out, learn
+from shoal.learnt import Learnt, sorted_ids
+from shoal.progress import Progress, duration
+from shoal.progress import progress as make_progress
+from shoal.recommend.by_segment import Verdict
+from shoal.seeding import integer
+from shoal.segment.name import ContrastNamer
+from shoal.segment.profile import profiles
+from shoal.tables import ITEM, MEMBERS, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, STRENGTH, USER, check
+
+
+@dataclass
+class Run:
+    """What a fit made.
+
+    Attributes
+    ----------
+    learnt : Learnt
+    segments : polars.DataFrame
+        A row a segment: segment, size, share, name, sets_apart, habits, categories, words, exemplars, and how its own
+        models did on held-out events: gain (words), lift, lift_low, lift_high (popularity in the segment against
+        everyone's, relative), verdict. The unassigned, if any, are segment -1.
+    members : polars.DataFrame
+        user_id, segment, strength, for every user of the data.
+    judgement : Judgement
+        How good it was on events that were held out before anything was learnt.
+    manifest : dict
+        Versions, data fingerprint, rows kept and dropped, seed, settings, times.
+    """
+
+    learnt: Learnt
+    segments: pl.DataFrame
+    members: pl.DataFrame
+    judgement: Judgement
+    manifest: dict[str, Any]
+
+    @property
+    def data(self) -> Dataset:
+        """The data set that the run was fitted on."""
+        return self.learnt.data
+
+    def assign(self, interactions: pl.DataFrame) -> pl.DataFrame:
+        """Place users from what they did, in the frozen space: the same past always gives the same segment.
+
+        Parameters
+        ----------
+        interactions : polars.DataFrame
+            user_id, item_id, and rating, weight, at where there are any. Users may be unknown to the run; events of
+            items that are not in the catalogue are left out.
+
+        Returns
+        -------
+        polars.DataFrame
+            user_id, segment, strength (0 to 1), sorted by user_id. A user with fewer than `segment.min_events` known
+            events gets -1 and 0.
+        """
+        users, pasts = self._given(interactions)
+        return _members(users, *self.learnt.segments(pasts))
+
+    def rate(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Predict ratings on the data's own scale.
+
+        Parameters
+        ----------
+        pairs : polars.DataFrame
+            user_id and item_id. An unknown user counts as one without a past, an unknown item as one without text and
+            ratings; both get the prior and its wider spread.
+
+        Returns
+        -------
+        polars.DataFrame
+            user_id, item_id, rating, spread (one standard deviation), in the order of `pairs`.
+
+        Raises
+        ------
+        ConfigError
+            The data has no ratings to predict.
+        TableError
+            A column is missing.
+        """
+        rater = self.learnt.rater
+        if rater is None:
+            raise ConfigError(
+                "This run has no ratings to predict: its data holds counts or bare events. Use recommend."
+            )
+        pairs = _with_columns(pairs, USER, ITEM)
+        users = sorted_ids(pairs, USER)
+        pasts = self.learnt.pasts(self._events_of(users), users)
+        rating, spread = rater.rate(pasts, users.rows(pairs[USER]), self.learnt.items.rows(pairs[ITEM]))
+        return check(pairs.with_columns(rating=pl.Series(rating), spread=pl.Series(spread)), RATINGS, what="ratings")
+
+    def recommend(
+        self,
+        users: list[str] | None = None,
+        *,
+        history: pl.DataFrame | None = None,
+        n: int = 10,
+        seen: bool = False,
+    ) -> pl.DataFrame:
+        """Recommend n items to each user, best first.
+
+        Parameters
+        ----------
+        users : list of str, optional
+            Users of the run; None: all of them. A user who never did anything gets what newcomers get.
+        history : polars.DataFrame, optional
+            Instead of the run's own events: what some users did, known to the run or not. Then `users` are those who
+            occur in it, unless given.
+        n : int
+            1 or more; more than there is to offer gives all there is.
+        seen : bool
+            Offer items that the user already had, too.
+
+        Returns
+        -------
+        polars.DataFrame
+            user_id, item_id, rank (from 1), score, source (the model that carried the item most).
+
+        Raises
+        ------
+        ConfigError
+            `n` is below 1.
+        UnknownIdError
+            A user is not known, and no history says what they did.
+        """
+        check_n(n)
+        if history is None:
+            who = self._known(users)
+            pasts = self.learnt.pasts(self._events_of(who), who)
+        else:
+            who, pasts = self._given(history, users)
+        items, scores, sources = self.learnt.best(pasts, min(n, len(self.learnt.items)), seen=seen)
+        lists = as_lists(who, self.learnt.items, items, scores)
+        names = self.learnt.source_names(sources.ravel())[items.ravel() >= 0]
+        return check(lists.with_columns(pl.Series(SOURCE, names, pl.String)), RECOMMENDATIONS, what="recommendations")
+
+    def explain(self, user: str, item: str | None = None) -> pl.DataFrame:
+        """Say which of a user's events carry a recommendation, or the place in a segment; checked by deletion.
+
+        Returns
+        -------
+        polars.DataFrame
+            item_id, value (the rating or count of that event), effect (what leaving the event out takes from the
+            item's score, or from the segment's strength), attention; strongest first. Empty without a past.
+
+        Raises
+        ------
+        UnknownIdError
+            The user or the item is not known.
+        """
+        who = self._known([user])
+        past = self.learnt.pasts(self._events_of(who), who)
+        row = None if item is None else self._item_row(item)
+        attention = self.learnt.sequence.attention(past)[0]
+        table = deletion(past, self._strength_of(past) if row is None else self._score_of(row), attention)
+        ids = self.learnt.items.take(table["item_row"].to_numpy())
+        return table.select(pl.Series(ITEM, ids, pl.String), "value", "effect", "attention").cast(REASONS)  # type: ignore[arg-type]
+
+    def save(self, folder: str | Path) -> Path:
+        """Keep the run in a folder, whole or not at all.
+
+        Raises
+        ------
+        StoreError
+            The folder holds something else, or cannot be written.
+        """
+        return keep.save(self.learnt, self.segments, self.members, self.judgement, self.manifest, folder)
+
+    def _score_of(self, row: int) -> Any:
+        return lambda pasts: self.learnt.blend.score(pasts)[:, row]
+
+    def _strength_of(self, past: Histories) -> Any:
+        segment = int(self.learnt.segments(past)[0][0])
+        if segment < 0:
+            return lambda pasts: np.zeros(pasts.n_users)
+        return lambda pasts: self.learnt.segmentation.memberships(self.learnt.sequence.users(pasts))[:, segment]
+
+    def _known(self, users: list[str] | None) -> Ids:
+        everyone = sorted_ids(self.data.users, USER)
+        if users is None:
+            return everyone
+        wanted = Ids(dict.fromkeys(str(u) for u in users))
+        unknown = [u for u, row in zip(wanted.values, everyone.rows(wanted.values), strict=True) if row < 0]
+        if unknown:
+            raise UnknownIdError(
+                f"This run does not know user {unknown[0]}"
+                + (f" and {len(unknown) - 1} more" if unknown[1:] else "")
+                + f"; it has {len(everyone):,} users. Hand in what they did with history=..."
+            )
+        return wanted
+
+    def _item_row(self, item: str) -> int:
+        row = int(self.learnt.items.rows([item])[0])
+        if row < 0:
+            raise UnknownIdError(f"The catalogue has no item {item}; it has {len(self.learnt.items):,} items.")
+        return row
+
+    def _events_of(self, users: Ids) -> pl.DataFrame:
+        return self.data.interactions.filter(pl.col(USER).cast(pl.String).is_in(users.values.implode()))
+
+    def _given(self, history: pl.DataFrame, users: list[str] | None = None) -> tuple[Ids, Histories]:
+        history = _with_columns(history, USER, ITEM)
+        who = sorted_ids(history, USER) if users is None else Ids(dict.fromkeys(str(u) for u in users))
+        return who, self.learnt.pasts(history, who)
+
+
+def fit(
+    data: Dataset,
+    *,
+    config: Config | None = None,
+    work: str | Path | None = None,
+    device: str = "auto",
+    cache: str | Path | Literal["default"] | None = "default",
+    progress: Progress | None = None,
+) -> Run:
+    """Learn who the users are, what they would rate and what they want next, and how good that is.
+
+    A part of the events is held out first, and only the judgement sees it. What is learnt by gradient, every weight and
+    every setting comes from the rest; at the end the closed-form models are fitted again on everything.
+
+    Parameters
+    ----------
+    data : Dataset
+        As `shoal.read` gives it.
+    config : Config, optional
+    work : path, optional
+        A folder for the work so far: a fit that is stopped at any moment and called again with the same data, settings
+        and folder goes on, and ends at the same numbers. What stands there for other data or settings is removed.
+    device : str
+        For the language model: ``auto``, ``cpu``, ``cuda``, ``mps``.
+    cache : path, "default" or None
+        Where encoded texts are kept.
+    progress : Progress, optional
+        None: a bar when stderr is a terminal, else nothing.
+
+    Raises
+    ------
+    NotEnoughDataError
+        There are too few users, items or events.
+    EncoderError
+        The language model cannot be had.
+    """
+    config = config or Config()
+    began = datetime.now(UTC)
+    folder = None if cache is None else cache if cache == "default" else Path(cache)
+    around = Around(progress or make_progress(), device, folder, _work(work, data, config))  # type: ignore[arg-type]
+    held = hold_out(data, config, share=config.validation.share, seed=integer(config.seed, "outer"))
+    learnt = learn(held.train, config, around, cutoff=held.cutoff)
+    with around.stage("judge"):
+        judgement = judge(learnt, held, n=10, seed=config.seed)
+    data = replace(data, items=learnt.data.items)
+    with around.stage("closed form"):
+        learnt.refit(data)
+    with around.stage("describe"):
+        members = _everyone(learnt)
+        segments = _describe(learnt, members)
+    manifest = _manifest(learnt, around, began)
+    around.progress.log(f"fit  done in {duration(sum(around.seconds.values()))}: {segments.height} segments")
+    return Run(learnt, segments, members, judgement, manifest)
+
+
+def load(folder: str | Path) -> Run:
+    """Return the run that was kept in a folder.
+
+    Raises
+    ------
+    StoreError
+        The folder is missing, is no run, is damaged or was written by a newer version.
+    """
+    return Run(*keep.load(folder))
+
+
+def _work(work: str | Path | None, data: Dataset, config: Config) -> Path | None:
+    """Return the work folder, emptied if it was used for something else."""
+    if work is None:
+        return None
+    folder = Path(work)
+    mark = {"data": data.fingerprint(), "config": config.model_dump(mode="json"), "shoal": shoal.__version__}
+    note = folder / "work.json"
+    if folder.exists() and (not note.exists() or json.loads(note.read_text() or "{}") != mark):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(mark))
+    return folder
+
+
+def _everyone(learnt: Learnt) -> pl.DataFrame:
+    users = sorted_ids(learnt.data.users, USER)
+    return _members(users, *learnt.segments(learnt.pasts(learnt.data.interactions, users)))
+
+
+def _members(users: Ids, segments: np.ndarray, strengths: np.ndarray) -> pl.DataFrame:
+    table = pl.DataFrame({USER: users.values, SEGMENT: segments, STRENGTH: strengths})
+    return check(table.cast({SEGMENT: pl.Int32(), STRENGTH: pl.Float32()}), MEMBERS, what="members")
+
+
+def _describe(learnt: Learnt, members: pl.DataFrame) -> pl.DataFrame:
+    data = learnt.data
+    table = profiles(members, data.interactions, data.items, users=data.users)
+    table = table.with_columns(pl.Series("name", ContrastNamer().name(table), pl.String))
+    found = {v.segment: v for v in learnt.by_segment.verdicts_}
+    told = [_verdict(found.get(s), s) for s in table[SEGMENT]]
+    return pl.concat([table, pl.DataFrame(told, schema=VERDICT)], how="horizontal")
+
+
+VERDICT = {
+    "lift": pl.Float64(), "lift_low": pl.Float64(), "lift_high": pl.Float64(), "gain": pl.String(), "verdict": pl.String()
+}  # fmt: skip
+"""What held-out events say of a segment."""
+
+
+def _verdict(found: Verdict | None, segment: int) -> dict[str, Any]:
+    if found is None:
+        served = "served by everyone's models"
+        why = served if segment < 0 else f"{served}: too few users to compare"
+        return {"lift": None, "lift_low": None, "lift_high": None, "gain": "", "verdict": why}
+    gain, low, high = found.popular_gain, found.popular_low, found.popular_high
+    own = f"{found.local - found.everyone:+.4f} ndcg@10 ({found.low:+.4f} to {found.high:+.4f})"
+    verdict = f"own model helps: {own}" if found.helps else f"everyone's model serves it; an own one: {own}"
+    words = f"{gain:+.0%} ({low:+.0%} to {high:+.0%}) over everyone's popular items"
+    return {"lift": gain, "lift_low": low, "lift_high": high, "gain": words, "verdict": verdict}
+
+
+def _with_columns(table: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    for column in columns:
+        if column not in table.columns:
+            raise TableError(f"The table has no column {column}; it has {', '.join(table.columns)}.")
+    return table.with_columns(pl.col(c).cast(pl.String) for c in columns)
+
+
+def _manifest(learnt: Learnt, around: Around, began: datetime) -> dict[str, Any]:
+    data, packages = learnt.data, ("torch", "transformers", "polars", "scikit-learn", "implicit", "numpy")
+    return {
+        "name": data.name,
+        "made": began.isoformat(timespec="seconds"),
+        "seed": learnt.config.seed,
+        "data": {
+            "fingerprint": data.fingerprint(),
+            "users": data.users.height,
+            "items": data.items.height,
+            "events": data.interactions.height,
+            "read": data.report.as_dict(),
+        },
+        "versions": {"shoal": shoal.__version__, "python": platform.python_version()}
+        | {p: version(p) for p in packages},
+        "seconds": {k: round(v, 2) for k, v in around.seconds.items()},
+        "reason": learnt.segmentation.reason,
+        "learnt": learnt.story,
+    }
