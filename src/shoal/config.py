@@ -1,6 +1,6 @@
 """Every setting of a run: small, typed, frozen, and checked at birth.
 
-Circumstances (device, threads, cache folder, progress bars) are arguments of the functions that need them, not settings.
+Circumstances (device, cache folder, progress bars) are arguments of the functions that need them, not settings.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Tower(_Settings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of events and of hidden units left out in training."""
     delta_bound: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """Largest length of an item's own offset beside its text vector (text vectors have length about 1); 0: text alone."""
+    """Largest length of an item's own offset beside its text vector, which has length 1; 0: text alone."""
     delta_dropout: Annotated[float, Field(ge=0, le=1)] = 0.2
     """How often an item is trained on its text alone, so that unseen items work."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shoal.errors import ShoalError
 
-LIBRARIES = ("torch", "transformers", "polars", "pyarrow", "numpy", "scikit-learn", "implicit", "plotly")
+LIBRARIES = ("torch", "transformers", "polars", "pyarrow", "numpy", "scikit-learn", "implicit")
 ENOUGH_DISK = 1.0
 """Gigabytes of free disk below which a run may fail half-way."""
 GIGABYTE = 1e9

@@ -5,6 +5,7 @@ split --learn from its train--> Learnt --recommend, rate from its given--> table
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,8 @@ MOST_USERS = 10_000
 """Test users who are ranked for; more are sampled by the seed, and the judgement says so."""
 
 RANKERS = ("blend", "popularity", "trending", "item_item", "factors", "sequence", "text", "by_segment")
+RANKING_METRICS = ("recall", "hit_rate", "mrr", "coverage", "novelty", "diversity")
+RATING_METRICS = ("mae", "accuracy")
 METRICS = {"ndcg": ranking.ndcg, "recall": ranking.recall, "hit_rate": ranking.hit_rate, "mrr": ranking.mrr}
 
 
@@ -49,7 +52,7 @@ class Judgement:
     differences : polars.DataFrame
         model, metric, mean, low, high, p, verdict: the blend minus each other model, paired over users.
     warmth : polars.DataFrame
-        model, metric, side (user or item), group, users, value, low, high.
+        model, metric, side (user or item), warmth (events in training), users, value, low, high.
     notes : tuple of str
         What was held out and left out.
     """
@@ -62,21 +65,39 @@ class Judgement:
     notes: tuple[str, ...] = field(default=())
 
     def lines(self) -> list[str]:
-        """Return the judgement as lines of text."""
+        """Return the judgement as lines of text: a table of ranking, one of ratings, and the blend by warmth."""
         lines = [f"protocol {self.protocol}", *(f"  {note}" for note in self.notes)]
-        for metric in self.table["metric"].unique(maintain_order=True):
-            rows = self.table.filter(pl.col("metric") == metric)
-            lines += ["", f"{'model':<12}{metric:>14}   95 % interval        blend's lead"]
-            lines += [self._line(row) for row in rows.iter_rows(named=True)]
+        for head in (f"ndcg@{self.n}", "rmse"):
+            rows = self.table.filter(pl.col("metric") == head)
+            if rows.height:
+                lines += ["", *self._table(head, rows)]
+        return lines + self._warmth_lines()
+
+    def _table(self, head: str, rows: pl.DataFrame) -> list[str]:
+        """Return a row a model: the head metric with its interval, the metrics beside it, and the blend's lead."""
+        beside = RATING_METRICS if head == "rmse" else tuple(f"{m}@{self.n}" for m in RANKING_METRICS)
+        values = {(m, k): v for m, k, v in self.table.select("model", "metric", "value").iter_rows()}
+        title = f"{'model':<11}{head:>9}  {'95 % interval':<18}" + "".join(f"{m:>14}" for m in beside)
+        lines = [f"{title}  blend's lead in {head}"]
+        for row in rows.iter_rows(named=True):
+            model, interval = row["model"], f"{row['low']:.4f} to {row['high']:.4f}"
+            more = "".join(f"{values.get((model, m), float('nan')):>14.4f}" for m in beside)
+            lines.append(f"{model:<11}{row['value']:>9.4f}  {interval:<18}{more}  {self._lead(model, head)}".rstrip())
         return lines
 
-    def _line(self, row: dict[str, Any]) -> str:
-        interval = "" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}"
-        lead = ""
-        found = self.differences.filter((pl.col("model") == row["model"]) & (pl.col("metric") == row["metric"]))
-        for one in found.iter_rows(named=True):
-            lead = f"{one['mean']:+.4f} ({one['low']:+.4f} to {one['high']:+.4f}) {one['verdict']}"
-        return f"{row['model']:<12}{row['value']:>14.4f}   {interval:<20} {lead}".rstrip()
+    def _lead(self, model: str, metric: str) -> str:
+        found = self.differences.filter((pl.col("model") == model) & (pl.col("metric") == metric))
+        told = [f"{d['mean']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f}) {d['verdict']}" for d in found.to_dicts()]
+        return told[0] if told else ""
+
+    def _warmth_lines(self) -> list[str]:
+        if not self.warmth.height:
+            return []
+        lines = ["", f"blend by warmth, ndcg@{self.n}"]
+        for row in self.warmth.filter(pl.col("model") == "blend").iter_rows(named=True):
+            interval = f"{row['value']:.4f}  {row['low']:.4f} to {row['high']:.4f}"
+            lines.append(f"  {row['side']}s with {row['warmth']:<5} events  {interval}   {row['users']:,} users")
+        return lines
 
     def as_dict(self) -> dict[str, Any]:
         """Return the judgement for JSON."""
@@ -132,9 +153,7 @@ def evaluate(
     options: dict[str, Any] = {"seed": seed}
     if share is not None:
         options["users_share" if protocol in ("strong", "cold-user") else "share"] = share
-    for name, value in (("shown", shown), ("order", order)):
-        if value is not None:
-            options[name] = value
+    options |= {name: value for name, value in (("shown", shown), ("order", order)) if value is not None}
     if protocol == "strong" and data.scale is not None:
         options["relevant_from"] = config.recommend.relevant_from or data.scale.at(0.7)
     held = split_by(data, protocol, **options)
@@ -167,15 +186,17 @@ def judge(learnt: Learnt, held: Split, *, n: int, seed: int) -> Judgement:
     truth = truth.filter(pl.col(USER).cast(pl.String).is_in(users.values.implode()))
     scores: dict[str, dict[str, PerUser]] = {}
     rows: list[dict[str, Any]] = []
+    by_warmth = pl.DataFrame(schema=WARMTH)
     if truth.height:
         lists = {m: _lists(learnt, m, pasts, users, n, held) for m in RANKERS if m == "blend" or m in learnt.models}
         for metric, measure in METRICS.items():
             scores[f"{metric}@{n}"] = {m: measure(t, truth, n=n) for m, t in lists.items()}
         rows += _beyond(lists, learnt, held, n)
+        by_warmth = _by_warmth(lists, truth, counts, held, n, seed)
     if learnt.rater is not None:
         scores |= _ratings(learnt, held)
     table = pl.DataFrame([_row(m, metric, p, seed) for metric, by in scores.items() for m, p in by.items()] + rows)
-    return Judgement(held.protocol, n, table, _differences(scores, seed), _by_warmth(scores, counts, seed), notes)
+    return Judgement(held.protocol, n, table, _differences(scores, seed), by_warmth, notes)
 
 
 def _sample(truth: pl.DataFrame, seed: int, notes: tuple[str, ...]) -> tuple[Ids, tuple[str, ...]]:
@@ -275,11 +296,32 @@ def _differences(scores: dict[str, dict[str, PerUser]], seed: int) -> pl.DataFra
     return pl.DataFrame(rows, schema=["model", "metric", "mean", "low", "high", "p", "verdict"], orient="row")
 
 
-def _by_warmth(scores: dict[str, dict[str, PerUser]], counts: pl.DataFrame, seed: int) -> pl.DataFrame:
-    parts = []
-    for metric, by in scores.items():
-        if metric.startswith("ndcg"):
-            for model, per_user in by.items():
-                one = warmth.by_warmth(per_user, counts, seed=seed)
-                parts.append(one.select(pl.lit(model).alias("model"), pl.lit(metric).alias("metric"), pl.all()))
-    return pl.concat(parts) if parts else pl.DataFrame()
+WARMTH = {
+    "model": pl.String(),
+    "metric": pl.String(),
+    "side": pl.String(),
+    "warmth": pl.String(),
+    "users": pl.Int64(),
+    "value": pl.Float64(),
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+}
+
+
+def _by_warmth(
+    lists: dict[str, pl.DataFrame], truth: pl.DataFrame, shown: pl.DataFrame, held: Split, n: int, seed: int
+) -> pl.DataFrame:
+    """Return NDCG of each model by how many events were known of the user, and of the item."""
+    items = warmth.event_counts(held.train.interactions, ITEM)
+
+    def measure(model: str) -> Callable[[pl.DataFrame], PerUser]:
+        return lambda part: ranking.ndcg(lists[model], part, n=n)
+
+    parts = [pl.DataFrame(schema=WARMTH)]
+    for model in lists:
+        by_user = warmth.by_warmth(measure(model)(truth), shown, seed=seed)
+        by_item = warmth.by_item_warmth(measure(model), truth, items, seed=seed)
+        for side, table in (("user", by_user), ("item", by_item)):
+            named = table.with_columns(model=pl.lit(model), metric=pl.lit(f"ndcg@{n}"), side=pl.lit(side))
+            parts.append(named.select(WARMTH).cast(WARMTH))  # type: ignore[arg-type]
+    return pl.concat(parts)

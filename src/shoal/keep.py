@@ -236,8 +236,8 @@ def _models(
 
 
 def _item_item(models: dict[str, Recommender]) -> ItemItem:
-    return models["item_item"].model  # type: ignore[attr-defined,no-any-return]
+    return models["item_item"].model  # type: ignore[attr-defined]
 
 
 def _factors(models: dict[str, Recommender]) -> Factors:
-    return models["factors"].model  # type: ignore[attr-defined,no-any-return]
+    return models["factors"].model  # type: ignore[attr-defined]

@@ -332,8 +332,12 @@ def _describe(learnt: Learnt, members: pl.DataFrame) -> pl.DataFrame:
 
 
 VERDICT = {
-    "lift": pl.Float64(), "lift_low": pl.Float64(), "lift_high": pl.Float64(), "gain": pl.String(), "verdict": pl.String()
-}  # fmt: skip
+    "lift": pl.Float64(),
+    "lift_low": pl.Float64(),
+    "lift_high": pl.Float64(),
+    "gain": pl.String(),
+    "verdict": pl.String(),
+}
 """What held-out events say of a segment."""
 
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import polars as pl
 
-from shoal.cli.demo import because, shown_users
+from shoal.cli.demo import because
+from shoal.report.contents import typical_users
 
 
 def a_run(effects: list[float]) -> SimpleNamespace:
@@ -26,7 +27,7 @@ def test_events_that_speak_against_an_item_are_no_reason_for_it() -> None:
     assert because(a_run([-0.1, -0.3, 0.0]), "u", "9") == ""
 
 
-def test_shown_users_are_the_most_typical_ones_of_the_largest_segments() -> None:
+def test_typical_users_are_the_most_typical_ones_of_the_largest_segments() -> None:
     run = SimpleNamespace(
         segments=pl.DataFrame({"segment": [0, 1, 2, 3, -1], "size": [2, 9, 5, 7, 99]}),
         members=pl.DataFrame(
@@ -37,4 +38,4 @@ def test_shown_users_are_the_most_typical_ones_of_the_largest_segments() -> None
             }
         ),
     )
-    assert shown_users(run) == ["b", "c", "d"]
+    assert typical_users(run) == ["b", "c", "d"]

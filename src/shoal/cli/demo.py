@@ -15,10 +15,8 @@ from shoal.cli.words import segment_table, with_titles
 if TYPE_CHECKING:
     import polars as pl
 
-    from shoal.judge import Judgement
     from shoal.pipeline import Run
 
-SHOWN_USERS = 3
 SHOWN_ITEMS = 3
 SHOWN_REASONS = 2
 
@@ -42,7 +40,6 @@ def demo(
       shoal demo runs/demo
     """
     from shoal.data.demo import demo_data
-    from shoal.judge import evaluate
     from shoal.report.contents import report_run
 
     config = settings.make()
@@ -51,24 +48,25 @@ def demo(
     for line in data.report.lines():
         talk(line)
     fitted = fit_into(run, data, config, around)
-    judgement = evaluate(data, "random", config=config, seed=config.seed, **around.arguments())
     page = run / "report.html"
-    report_run(fitted, page, judgement)
+    report_run(fitted, page)
     if as_json:
-        out_json(_as_dict(fitted, judgement, run, page))
+        out_json(_as_dict(fitted, run, page))
     else:
-        _tell(fitted, judgement)
+        _tell(fitted)
         talk(f"kept in {run}; open {page} in a browser")
 
 
-def _tell(run: Run, judgement: Judgement) -> None:
+def _tell(run: Run) -> None:
+    from shoal.report.contents import typical_users
+
     out("Who the users are\n")
     out_table(*segment_table(run.segments))
     out("\nWhat three of them are recommended, and why\n")
-    for user in shown_users(run):
+    for user in typical_users(run):
         _tell_user(run, user)
-    out("How good it is on ratings it has not seen, beside honest baselines\n")
-    for line in judgement.lines():
+    out("How good it is on events that were held out, beside honest baselines\n")
+    for line in run.judgement.lines():
         out(line)
 
 
@@ -85,13 +83,6 @@ def _recommended(run: Run, user: str) -> pl.DataFrame:
     return with_titles(run.recommend([user], n=SHOWN_ITEMS), run)
 
 
-def shown_users(run: Run) -> list[str]:
-    """Return the most typical user of each of the largest segments."""
-    largest = run.segments.filter(run.segments["segment"] >= 0).sort("size", descending=True)["segment"].to_list()
-    members = run.members.sort("strength", "user_id", descending=[True, False])
-    return [members.filter(members["segment"] == s)["user_id"][0] for s in largest[:SHOWN_USERS]]
-
-
 def because(run: Run, user: str, item: str) -> str:
     """Return the events that carry a recommendation, strongest first: those whose deletion would lower its score."""
     why = with_titles(run.explain(user, item), run)
@@ -99,11 +90,13 @@ def because(run: Run, user: str, item: str) -> str:
     return f", because of {'; '.join(carry[:SHOWN_REASONS])}" if carry else ""
 
 
-def _as_dict(run: Run, judgement: Judgement, folder: Path, page: Path) -> dict[str, Any]:
+def _as_dict(run: Run, folder: Path, page: Path) -> dict[str, Any]:
+    from shoal.report.contents import typical_users
+
     return {
         "run": str(folder),
         "report": str(page),
         "segments": run.segments,
-        "recommendations": run.recommend(shown_users(run), n=SHOWN_ITEMS),
-        "metrics": judgement.as_dict(),
+        "recommendations": run.recommend(typical_users(run), n=SHOWN_ITEMS),
+        "metrics": run.judgement.as_dict(),
     }

@@ -45,7 +45,7 @@ class Sequence:
 
     @torch.no_grad()
     def attention(self, histories: Histories) -> np.ndarray:
-        """Return how the newest events were weighed, mean over heads: (users, 1 + events), the newcomer's event first."""
+        """Return how the events were weighed, (users, 1 + events), mean over heads; the newcomer's event first."""
         return self.network.users(self.parts_, pasts(histories, self.values, self.history)[0])[1].mean(1).numpy()
 
     @torch.no_grad()

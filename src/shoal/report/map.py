@@ -118,7 +118,7 @@ def _arrange(axes: np.ndarray, seed: int) -> np.ndarray:
     if len(axes) < FEWEST_FOR_TSNE or spread < 1e-9:
         return start
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     perplexity = min(PERPLEXITY, (len(axes) - 1) / 3)
     model = TSNE(
