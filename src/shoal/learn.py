@@ -49,7 +49,7 @@ from shoal.seeding import generator, integer
 from shoal.segment.cluster import Segmentation, fit_segments
 from shoal.tables import ITEM, USER
 from shoal.text.defaults import default_item_template
-from shoal.text.render import Template, item_texts
+from shoal.text.render import Template, Texts, item_texts
 from shoal.train import loop
 
 MOST_VALIDATION_USERS = 2000
@@ -163,12 +163,17 @@ def learn(
     return learnt
 
 
+def texts_of(data: Dataset, config: Config, cutoff: datetime | None) -> Texts:
+    """Return the items as texts, by the template of the settings or one made from the columns found."""
+    given = config.text.item_template
+    template = Template(given) if given is not None else default_item_template(data.items)
+    return item_texts(data.items, template, cutoff=cutoff)
+
+
 def encode_items(data: Dataset, config: Config, around: Around, cutoff: datetime | None) -> np.ndarray:
     """Return the language vectors of the catalogue, (items, width) float32."""
     with around.stage("encode"):
-        given = config.text.item_template
-        template = Template(given) if given is not None else default_item_template(data.items)
-        texts = item_texts(data.items, template, cutoff=cutoff)
+        texts = texts_of(data, config, cutoff)
         for note in texts.notes:
             around.progress.log(f"texts  {note}")
         encoder = LanguageModel(

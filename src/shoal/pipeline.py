@@ -9,7 +9,7 @@ import json
 import platform
 import shutil
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from shoal.data.ids import Ids
 from shoal.errors import ConfigError, TableError, UnknownIdError
 from shoal.explain import REASONS, deletion
 from shoal.judge import Judgement, as_lists, check_n, judge
-from shoal.learn import Around, hold_out, learn
+from shoal.learn import Around, hold_out, learn, texts_of
 from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import Progress, duration
 from shoal.progress import progress as make_progress
@@ -34,7 +34,9 @@ from shoal.recommend.by_segment import Verdict
 from shoal.seeding import integer
 from shoal.segment.name import ContrastNamer
 from shoal.segment.profile import profiles
-from shoal.tables import ITEM, MEMBERS, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, STRENGTH, USER, check
+from shoal.tables import AT, ITEM, MEMBERS, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, STRENGTH, USER, check
+from shoal.text.render import Template, Texts
+from shoal.text.sequence import user_sequences
 
 
 @dataclass
@@ -183,6 +185,37 @@ class Run:
         table = deletion(past, self._strength_of(past) if row is None else self._score_of(row), attention)
         ids = self.learnt.items.take(table["item_row"].to_numpy())
         return table.select(pl.Series(ITEM, ids, pl.String), "value", "effect", "attention").cast(REASONS)  # type: ignore[arg-type]
+
+    def sequences(self, users: list[str] | None = None, *, cutoff: datetime | None = None) -> Texts:
+        """Write users' pasts as language sequences: dated, with ratings, oldest first, the newest within the budget.
+
+        Parameters
+        ----------
+        users : list of str, optional
+            Users of the run; None: all of them. A user without a past gets "".
+        cutoff : datetime, optional
+            Every event must be older. None: a microsecond after the newest event of the data.
+
+        Raises
+        ------
+        LeakageError
+            One of the users has an event at or after the cut-off.
+        UnknownIdError
+            A user is not known.
+        """
+        who, data, text = self._known(users), self.data, self.learnt.config.text
+        if cutoff is None and data.has_times:
+            cutoff = data.interactions[AT].max() + timedelta(microseconds=1)  # type: ignore[operator]
+        return user_sequences(
+            self._events_of(who),
+            texts_of(data, self.learnt.config, cutoff),
+            template=Template(text.event_template),
+            budget_tokens=text.history_tokens,
+            cutoff=cutoff,
+            users=who,
+            scale=data.scale,
+            seed=self.learnt.config.seed,
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Keep the run in a folder, whole or not at all.

@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from shoal.data.dataset import make
 from shoal.data.synthetic import planted_world
-from shoal.errors import ConfigError, NotEnoughDataError, StoreError, TableError, UnknownIdError
+from shoal.errors import ConfigError, LeakageError, NotEnoughDataError, StoreError, TableError, UnknownIdError
 from shoal.pipeline import fit, load
 from shoal.progress import Progress
 from shoal.tables import AT, ITEM, RATING, SEGMENT, STRENGTH, USER, WEIGHT
@@ -133,6 +133,16 @@ def test_the_place_in_a_segment_is_explained_by_deletion(run):
     why = run.explain("u5")
     assert why.height == min(60, past_of(run, "u5").height)
     assert why["effect"].abs().max() <= 1
+
+
+def test_a_past_is_written_with_dates_and_ratings_and_refuses_the_future(run):
+    told = run.sequences(["u5"])
+    newest = past_of(run, "u5").sort(AT).tail(1)
+    assert str(newest[AT][0].date()) in told.texts[0]
+    assert f"rated {newest[RATING][0]:g} of 5" in told.texts[0]
+    assert told.cutoff > run.data.interactions[AT].max()
+    with pytest.raises(LeakageError, match="u5"):
+        run.sequences(["u5"], cutoff=newest[AT][0])
 
 
 def test_unknown_ids_and_empty_lists_are_refused_with_a_way_out(run):
