@@ -53,6 +53,8 @@ from shoal.text.render import Template, Texts, item_texts
 from shoal.train import loop
 
 MOST_VALIDATION_USERS = 2000
+SET_LIKE = ("random", "strong")
+"""Protocols that ask for a part of a past, not for what came next: there the tower learns without order."""
 
 
 @dataclass
@@ -247,7 +249,7 @@ def _train_tower(
             kind=config.train.rating_head,
             scale=data.scale,
         )
-    order: Literal["time", "none"] = "time" if data.has_times and config.validation.protocol != "random" else "none"
+    order: Literal["time", "none"] = "time" if data.has_times and config.validation.protocol not in SET_LIKE else "none"
     task = loop.Task(inner.train, inner.past, inner.future, values, order, relevant_from)
     with around.stage("train"):
         told = loop.fit(network, task, config, around.progress, work=around.work)
