@@ -323,5 +323,5 @@ def _by_warmth(
         by_item = warmth.by_item_warmth(measure(model), truth, items, seed=seed)
         for side, table in (("user", by_user), ("item", by_item)):
             named = table.with_columns(model=pl.lit(model), metric=pl.lit(f"ndcg@{n}"), side=pl.lit(side))
-            parts.append(named.select(WARMTH).cast(WARMTH))  # type: ignore[arg-type]
+            parts.append(named.select(list(WARMTH)).cast(WARMTH))  # type: ignore[arg-type]
     return pl.concat(parts)

@@ -139,7 +139,7 @@ def _document(learnt: Learnt) -> dict[str, Any]:
         "verdicts": [asdict(v) for v in local.verdicts_],
         "features": learnt.features.document(),
         "segmentation": learnt.segmentation.document(),
-        "rater": None if learnt.rater is None else learnt.rater.document(),
+        "rater": None if learnt.rater is None else learnt.rater.document()["weights"],
     }
 
 
@@ -196,7 +196,7 @@ def _sequence(kept: artifacts.Artifacts, config: Config, scale: Scale | None) ->
 def _rater(kept: artifacts.Artifacts, matrix: np.ndarray, sequence: Sequence, scale: Scale | None) -> Stack:
     assert scale is not None
     experts = rating_experts(matrix, sequence)
-    return Stack.restore(kept.tensors["rater"], kept.documents["learnt"]["rater"], experts)
+    return Stack.restore(kept.tensors["rater"], experts, scale)
 
 
 def _models(

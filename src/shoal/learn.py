@@ -306,4 +306,6 @@ def _stack(
     with around.stage("rate"):
         stack = Stack(rating_experts(matrix, sequence), data.scale)
         stack.fit(inner.train, inner.past, inner.future)
+    story["rater"] = stack.document()["weights"]
+    around.progress.log("rate  weights: " + ", ".join(f"{k} {v:g}" for k, v in story["rater"].items()))
     return stack
