@@ -88,7 +88,7 @@ class Train(_Settings):
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 60
     """At most; early stopping usually ends before."""
     batch_users: Annotated[int, Field(ge=1, le=65_536)] = 256
-    """Users in a step."""
+    """Pasts in a step, at most; small data take fewer, so that an epoch has some steps."""
     patience: Annotated[int, Field(ge=1, le=1000)] = 4
     """Checks without a better validation score before training stops."""
     rating_head: Literal["ordinal", "regression", "classification"] = "ordinal"

@@ -2,7 +2,7 @@
 
     residual(i, j) = w_i . [1, f_j] + noise,   w_i ~ N(m, S);   m, S and the noise learnt from all users
 
-So a user with few ratings is read as the average user, and one with many as themself; an unseen item works from its text.
+So a user with few ratings is read as the average user, and one with many as themself; an unseen item has its text.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from shoal.model.pasts import Values, pasts
 from shoal.model.tower import Events
 
 Order = Literal["time", "none"]
+STEPS, LEAST_BATCH = 40, 16
+"""Small data take smaller batches, so that an epoch has about so many steps, but not smaller than this."""
 
 
 class Batch(NamedTuple):
@@ -86,10 +88,12 @@ def epoch(
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch.
 
-    Long pasts are drawn more often than short ones (the cut is the square root of a uniform number), and in a share
-    `newcomers` of the draws the past is empty, which trains the newcomer's vector.
+    A batch holds `users` pasts, or fewer where an epoch would have less than `STEPS` steps. Long pasts are drawn more
+    often than short ones (the cut is the square root of a uniform number), and in a share `newcomers` of the draws the
+    past is empty, which trains the newcomer's vector.
     """
     chosen = draws(histories.counts, targets, rng)
+    users = min(users, max(LEAST_BATCH, len(chosen) // STEPS))
     for first in range(0, len(chosen), users):
         part = histories.take(chosen[first : first + users])
         past, future = cut(part, rng, order=order, newcomers=newcomers)
