@@ -23,7 +23,7 @@ from shoal.config import Config
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
-from shoal.errors import ConfigError, TableError, UnknownIdError
+from shoal.errors import ConfigError, ShoalError, TableError, UnknownIdError
 from shoal.explain import REASONS, deletion
 from shoal.judge import Judgement, as_lists, check_n, judge
 from shoal.learn import Around, hold_out, learn, texts_of
@@ -302,22 +302,34 @@ def fit(
         The language model cannot be had.
     """
     config = config or Config()
-    began = datetime.now(UTC)
     folder = None if cache is None else cache if cache == "default" else Path(cache)
-    around = Around(progress or make_progress(), device, folder, _work(work, data, config))  # type: ignore[arg-type]
+    place = _work(work, data, config)
+    around = Around(progress or make_progress(), device, folder, place)  # type: ignore[arg-type]
+    try:
+        return _fit(data, config, around)
+    except BaseException as error:
+        _clear(place, everything=isinstance(error, ShoalError))
+        raise
+
+
+def _fit(data: Dataset, config: Config, around: Around) -> Run:
+    began = datetime.now(UTC)
     held = hold_out(data, config, share=config.validation.share, seed=integer(config.seed, "outer"))
     learnt = learn(held.train, config, around, cutoff=held.cutoff)
     with around.stage("judge"):
         judgement = judge(learnt, held, n=10, seed=config.seed)
-    data = replace(data, items=learnt.data.items)
     with around.stage("closed form"):
-        learnt.refit(data)
+        learnt.refit(replace(data, items=learnt.data.items))
     with around.stage("describe"):
         members = _everyone(learnt)
         segments = _describe(learnt, members)
     manifest = _manifest(learnt, around, began)
     around.progress.log(f"fit  done in {duration(sum(around.seconds.values()))}: {segments.height} segments")
     return Run(learnt, segments, members, judgement, manifest)
+
+
+NOTE = "work.json"
+"""In a work folder: what it is the work on."""
 
 
 def load(folder: str | Path) -> Run:
@@ -337,12 +349,18 @@ def _work(work: str | Path | None, data: Dataset, config: Config) -> Path | None
         return None
     folder = Path(work)
     mark = {"data": data.fingerprint(), "config": config.model_dump(mode="json"), "shoal": shoal.__version__}
-    note = folder / "work.json"
+    note = folder / NOTE
     if folder.exists() and (not note.exists() or json.loads(note.read_text() or "{}") != mark):
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(mark))
     return folder
+
+
+def _clear(folder: Path | None, *, everything: bool) -> None:
+    """Remove a work folder that nobody can go on from: the input has to change first, or it holds no work yet."""
+    if folder is not None and (everything or [file.name for file in folder.iterdir()] == [NOTE]):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _everyone(learnt: Learnt) -> pl.DataFrame:
