@@ -21,7 +21,7 @@ from shoal.data.histories import Histories
 from shoal.model.gauss import factor_posterior
 from shoal.seeding import generator
 
-SWEEPS = 20
+SWEEPS = 30
 SMOOTH_USERS, SMOOTH_ITEMS = 1.0, 3.0
 """Ratings added to a user's and an item's count before the implicit directions are found."""
 PULL, PULLED_TO = 100.0, 0.05
