@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from scipy import sparse
 
 from shoal.config import Config
 from shoal.data.dataset import Dataset, ReadReport, Scale
@@ -100,7 +99,6 @@ def _scale(scale: Scale | None) -> dict[str, Any] | None:
 
 def _tensors(learnt: Learnt) -> Tensors:
     everyone, factors = _item_item(learnt.models), _factors(learnt.models)
-    weights = everyone.weights_
     tensors: Tensors = {
         "network": {k: v.numpy() for k, v in learnt.sequence.network.state_dict().items()},
         "items": {
@@ -110,12 +108,7 @@ def _tensors(learnt: Learnt) -> Tensors:
         },
         "features": learnt.features.tensors(),
         "segmentation": learnt.segmentation.tensors(),
-        "item_item": {
-            "items": everyone.items_,
-            "data": weights.data.astype(np.float32),
-            "indices": weights.indices.astype(np.int32),
-            "indptr": weights.indptr.astype(np.int64),
-        },
+        "item_item": everyone.tensors(),
         "factors": {"items": factors.items_},
         "blend": {"weights": learnt.blend.weights_},
     }
@@ -208,11 +201,7 @@ def _models(
     everything: Histories,
 ) -> dict[str, Recommender]:
     told, sight = kept.documents["learnt"], kept.documents["learnt"]["sight"]
-    everyone = ItemItem(**told["item_item"])
-    stored = kept.tensors["item_item"]
-    everyone.items_, everyone.n_items_ = stored["items"], everything.n_items
-    shape = (len(stored["items"]), len(stored["items"]))
-    everyone.weights_ = sparse.csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=shape)
+    everyone = ItemItem(**told["item_item"]).restore(kept.tensors["item_item"])
     factors = Factors(**told["factors"])
     factors.items_ = kept.tensors["factors"]["items"]
     popularity = Popularity(seed=config.seed)

@@ -21,7 +21,8 @@ from shoal.data.histories import Histories
 from shoal.model.gauss import factor_posterior
 from shoal.seeding import generator
 
-SWEEPS = 30
+SWEEPS, REFIT_SWEEPS = 30, 10
+"""Rounds of learning; fitted again, on a little more data, it goes on from where it was."""
 SMOOTH_USERS, SMOOTH_ITEMS = 1.0, 3.0
 """Ratings added to a user's and an item's count before the implicit directions are found."""
 PULL, PULLED_TO = 100.0, 0.05
@@ -61,15 +62,8 @@ class Latent:
         item_design, user_design = self._item_design(counts), self._user_design(histories)
         has_past = histories.counts > 0
 
-        width = self.width + 1
-        rng = generator(self.seed, "latent")
-        self.items_ = np.zeros((histories.n_items, width))
-        self.items_[:, 1:] = rng.normal(0, 0.1, (histories.n_items, self.width))
-        self.spreads_ = np.tile(np.eye(width) * 0.01, (histories.n_items, 1, 1))
-        self.user_map_ = np.zeros((user_design.shape[1], width))
-        item_map = np.zeros((item_design.shape[1], width))
-        self.user_precision_, item_precision, self.noise_ = np.eye(width) * 5, np.eye(width) * 5, 0.75
-        for _ in range(SWEEPS):
+        item_map, item_precision, sweeps = self._start(item_design, user_design)
+        for _ in range(sweeps):
             users, spreads, _ = factor_posterior(
                 values,
                 there,
@@ -88,6 +82,19 @@ class Latent:
             self.spreads_[~rated] = np.linalg.inv(item_precision)
             self.noise_ = max(squares / max(len(histories.values), 1) * TEMPER, 1e-4)
         return self
+
+    def _start(self, item_design: np.ndarray, user_design: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return the items' prior to start from, and the number of rounds."""
+        width, items = self.width + 1, len(item_design)
+        item_map, item_precision = np.zeros((item_design.shape[1], width)), np.eye(width) * 5
+        self.user_map_ = np.zeros((user_design.shape[1], width))
+        if hasattr(self, "items_"):
+            return item_map, item_precision, REFIT_SWEEPS
+        self.items_ = np.zeros((items, width))
+        self.items_[:, 1:] = generator(self.seed, "latent").normal(0, 0.1, (items, self.width))
+        self.spreads_ = np.tile(np.eye(width) * 0.01, (items, 1, 1))
+        self.user_precision_, self.noise_ = np.eye(width) * 5, 0.75
+        return item_map, item_precision, SWEEPS
 
     def predict(self, pasts: Histories, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return (pairs,)."""

@@ -9,6 +9,7 @@ With more items than users the inverse is had from the smaller matrix (Woodbury)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -53,39 +54,111 @@ class ItemItem:
         counts = np.bincount(matrix.indices, minlength=len(self.items_))
         penalty = (self.l2 + self.dropout / (1 - self.dropout) * counts).astype(np.float32)
         users, items = matrix.shape
-        weights = _by_users(matrix, penalty) if 2 * users < items else _by_items(matrix, penalty)
-        self.weights_ = strongest(weights, self.keep)
+        self.solved_ = (
+            ByUsers.solve(matrix, penalty) if 2 * users < items else ByItems.solve(matrix, penalty, self.keep)
+        )
         return self
 
     def score(self, histories: Histories) -> np.ndarray:
         """Return (users, items); NaN for items outside the model, and for users with none of its items."""
         past = histories.matrix()[:, self.items_]
         scores = np.full((histories.n_users, self.n_items_), np.nan, np.float32)
-        scores[:, self.items_] = (past @ self.weights_).toarray()
+        scores[:, self.items_] = self.solved_.score(past)
         scores[np.diff(past.indptr) == 0] = np.nan
         return scores
 
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return what was learnt."""
+        return {"model.items": self.items_, "model.n_items": np.array([self.n_items_]), **self.solved_.tensors()}
 
-def _by_items(matrix: sparse.csr_matrix, penalty: np.ndarray) -> np.ndarray:
-    gram = torch.from_numpy((matrix.T @ matrix).toarray())
-    gram.diagonal().add_(torch.from_numpy(penalty))
-    return _zero_diagonal(torch.cholesky_inverse(torch.linalg.cholesky(gram)))
-
-
-def _by_users(matrix: sparse.csr_matrix, penalty: np.ndarray) -> np.ndarray:
-    scaled = torch.from_numpy((matrix @ sparse.diags(1 / penalty)).toarray())  # X D^-1
-    small = torch.from_numpy(np.asarray((matrix @ sparse.diags(1 / penalty) @ matrix.T).toarray(), np.float32))
-    small.diagonal().add_(1.0)
-    inverse = scaled.T @ torch.cholesky_solve(scaled, torch.linalg.cholesky(small))
-    inverse.neg_().diagonal().add_(torch.from_numpy(1 / penalty))
-    return _zero_diagonal(inverse)
+    def restore(self, tensors: dict[str, np.ndarray]) -> Self:
+        """Take back what `tensors` gave."""
+        self.items_, self.n_items_ = tensors["model.items"], int(tensors["model.n_items"][0])
+        self.solved_ = (ByUsers if "inverse" in tensors else ByItems).of(tensors)
+        return self
 
 
-def _zero_diagonal(inverse: torch.Tensor) -> np.ndarray:
-    """Turn P into B, in place: column j by its own diagonal entry, then a diagonal of 0."""
-    inverse /= -inverse.diagonal().clone()
-    inverse.fill_diagonal_(0.0)
-    return inverse.numpy()
+@dataclass(frozen=True)
+class ByItems:
+    """B itself, its strongest weights: for catalogues that are not much larger than the number of users."""
+
+    weights: sparse.csr_matrix
+
+    @classmethod
+    def solve(cls, matrix: sparse.csr_matrix, penalty: np.ndarray, keep: int) -> Self:
+        """Invert the items' matrix."""
+        gram = torch.from_numpy((matrix.T @ matrix).toarray())
+        gram.diagonal().add_(torch.from_numpy(penalty))
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        inverse /= -inverse.diagonal().clone()  # column j by its own diagonal entry
+        inverse.fill_diagonal_(0.0)
+        return cls(strongest(inverse.numpy(), keep))
+
+    def score(self, past: sparse.csr_matrix) -> np.ndarray:
+        """Return x B, (users, items)."""
+        return (past @ self.weights).toarray()
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the sparse matrix as arrays."""
+        weights = self.weights
+        indices, starts = weights.indices.astype(np.int32), weights.indptr.astype(np.int64)
+        return {"data": weights.data.astype(np.float32), "indices": indices, "indptr": starts}
+
+    @classmethod
+    def of(cls, tensors: dict[str, np.ndarray]) -> Self:
+        """Return what `tensors` came from."""
+        items = len(tensors["indptr"]) - 1
+        return cls(sparse.csr_matrix((tensors["data"], tensors["indices"], tensors["indptr"]), (items, items)))
+
+
+@dataclass(frozen=True)
+class ByUsers:
+    """B left as a product over training users: exact, and small where there are many more items than users.
+
+    Attributes
+    ----------
+    past : (users, items) sparse
+        Training pasts.
+    inverse : (users, items) float32
+        (I + X D^-1 X')^-1 X D^-1.
+    penalty, diagonal : (items,) float32
+        D and the diagonal of P.
+    """
+
+    past: sparse.csr_matrix
+    inverse: np.ndarray
+    penalty: np.ndarray
+    diagonal: np.ndarray
+
+    @classmethod
+    def solve(cls, matrix: sparse.csr_matrix, penalty: np.ndarray) -> Self:
+        """Invert the users' matrix."""
+        scaled = (matrix @ sparse.diags(1 / penalty)).tocsr().astype(np.float32)
+        small = torch.from_numpy((scaled @ matrix.T).toarray())
+        small.diagonal().add_(1.0)
+        inverse = torch.cholesky_solve(torch.from_numpy(scaled.toarray()), torch.linalg.cholesky(small)).numpy()
+        diagonal = 1 / penalty - np.asarray(scaled.multiply(inverse).sum(0)).ravel()
+        return cls(matrix, inverse, penalty, diagonal.astype(np.float32))
+
+    def score(self, past: sparse.csr_matrix) -> np.ndarray:
+        """Return x B = x - (x P) / diag(P), (users, items)."""
+        scaled = past @ sparse.diags(1 / self.penalty)
+        projected = scaled.toarray() - np.asarray(scaled @ self.past.T @ self.inverse)
+        return past.toarray() - (projected / self.diagonal).astype(np.float32)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return everything as arrays."""
+        indices, starts = self.past.indices.astype(np.int32), self.past.indptr.astype(np.int64)
+        own = {"inverse": self.inverse, "penalty": self.penalty, "diagonal": self.diagonal}
+        return own | {"indices": indices, "indptr": starts}
+
+    @classmethod
+    def of(cls, tensors: dict[str, np.ndarray]) -> Self:
+        """Return what `tensors` came from."""
+        shape = tensors["inverse"].shape
+        ones = np.ones(len(tensors["indices"]), np.float32)
+        past = sparse.csr_matrix((ones, tensors["indices"], tensors["indptr"]), shape)
+        return cls(past, tensors["inverse"], tensors["penalty"], tensors["diagonal"])
 
 
 def strongest(weights: np.ndarray, keep: int) -> sparse.csr_matrix:

@@ -36,14 +36,21 @@ class TextMap:
         Warm items learnt from, most used first.
     """
 
-    def __init__(self, features: np.ndarray, *, l2: float = 1.0, width: float = 1.0, max_items: int = 6_000) -> None:
+    def __init__(self, features: np.ndarray, *, l2: float = 1.0, width: float = 1.0, max_items: int = 4_000) -> None:
         self.features, self.l2, self.width, self.max_items = features, l2, width, max_items
 
     def fit(self, histories: Histories) -> Self:
         """Take note of the items that `histories` knows; their kernel is factorised when it is first needed."""
         self.warm_ = most_used(histories, self.max_items)
         self._cholesky: torch.Tensor | None = None
+        self._all: np.ndarray | None = None
         return self
+
+    def weights_of_all(self) -> np.ndarray:
+        """Return M for all items of the catalogue, made once: (warm, items)."""
+        if self._all is None:
+            self._all = self.weights(self.features)
+        return self._all
 
     def weights(self, features: np.ndarray) -> np.ndarray:
         """Return M (warm, items) for the items of these features."""
@@ -89,11 +96,9 @@ class Text:
         self.map.fit(histories)
         return self
 
-    def score(self, histories: Histories, items: np.ndarray | None = None) -> np.ndarray:
-        """Return (users, items), all items or those rows; NaN for users without a past."""
-        scores = self.taught(histories)
-        weights = self.map.weights(self.features if items is None else self.features[items])
-        out = self.map.carry(scores[:, self.map.warm_], weights)
+    def score(self, histories: Histories) -> np.ndarray:
+        """Return (users, items); NaN for users without a past."""
+        out = self.map.carry(self.taught(histories)[:, self.map.warm_], self.map.weights_of_all())
         out[histories.counts == 0] = np.nan
         return out
 
