@@ -400,7 +400,7 @@ def _verdict(found: Verdict | None, segment: int) -> dict[str, Any]:
     gain, low, high = found.popular_gain, found.popular_low, found.popular_high
     own = f"{found.local - found.everyone:+.4f} ndcg@10 ({found.low:+.4f} to {found.high:+.4f})"
     verdict = f"own model helps: {own}" if found.helps else f"everyone's model serves it; an own one: {own}"
-    words = f"{gain:+.0%} ({low:+.0%} to {high:+.0%}) over everyone's popular items"
+    words = f"{100 * gain:+.0f} % ({100 * low:.0f} to {100 * high:.0f})"
     return {"lift": gain, "lift_low": low, "lift_high": high, "gain": words, "verdict": verdict}
 
 

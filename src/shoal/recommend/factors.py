@@ -25,7 +25,7 @@ class Factors:
     l2 : float
         Ridge penalty.
     alpha : float
-        Confidence of an event is ``1 + alpha``.
+        Confidence of an event; that of everything else is 1.
     iterations : int
     seed : int
 
@@ -72,10 +72,10 @@ class Factors:
         return vectors
 
     def _solve(self, past: sparse.csr_matrix, items: np.ndarray, gram: np.ndarray) -> np.ndarray:
-        """Solve (Y'Y + alpha Y_u'Y_u + l2 I) x = (1 + alpha) Y_u'1 for each user of a block."""
+        """Solve (Y'Y + (alpha - 1) Y_u'Y_u + l2 I) x = alpha Y_u'1 for each user of a block."""
         outer = (items[:, :, None] * items[:, None, :]).reshape(len(items), -1)
-        systems = np.asarray(past @ outer).reshape(-1, self.width, self.width) * self.alpha + gram
-        right = np.asarray(past @ items) * (1 + self.alpha)
+        systems = np.asarray(past @ outer).reshape(-1, self.width, self.width) * (self.alpha - 1) + gram
+        right = np.asarray(past @ items) * self.alpha
         return np.linalg.solve(systems, right[:, :, None])[:, :, 0].astype(np.float32)
 
     def score(self, histories: Histories) -> np.ndarray:

@@ -63,8 +63,9 @@ class TextMap:
 
     def carry(self, warm_scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Carry scores (users, warm) over to items: (users, items) float32. A score that is NaN counts as the mean."""
-        mean = np.nan_to_num(_row_means(warm_scores))
-        return mean + np.nan_to_num(warm_scores - mean) @ weights
+        mean = _row_means(warm_scores)
+        carried: np.ndarray = mean + np.nan_to_num(warm_scores - mean) @ weights
+        return carried.astype(np.float32, copy=False)
 
     def _kernel(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return torch.exp(torch.cdist(a, b).square_() / (-2 * self.width**2))
@@ -72,7 +73,8 @@ class TextMap:
 
 def _row_means(scores: np.ndarray) -> np.ndarray:
     known = ~np.isnan(scores)
-    return np.where(known, scores, 0).sum(1, keepdims=True) / np.maximum(known.sum(1, keepdims=True), 1)
+    means: np.ndarray = np.where(known, scores, 0).sum(1, keepdims=True) / np.maximum(known.sum(1, keepdims=True), 1)
+    return means.astype(np.float32, copy=False)
 
 
 class Text:

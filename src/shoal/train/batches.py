@@ -1,6 +1,6 @@
 """Batches: pasts cut at a random moment, with what came after as targets.
 
-An epoch shows about every event once as a target. Where order means something (`order="time"`) a past is everything
+An epoch shows about every event once as a target, in large data a part of them. Where order means something (`order="time"`) a past is everything
 before a moment and the targets are what came next; else (`order="none"`) both are random parts of the same history.
 """
 
@@ -20,6 +20,8 @@ from shoal.model.tower import Events
 Order = Literal["time", "none"]
 STEPS, LEAST_BATCH = 40, 16
 """Small data take smaller batches, so that an epoch has about so many steps, but not smaller than this."""
+MOST_DRAWS = 20_000
+"""Pasts in an epoch, at most: large data are looked at more often than once through."""
 
 
 class Batch(NamedTuple):
@@ -69,9 +71,12 @@ def batch(
 
 
 def draws(counts: np.ndarray, targets: int, rng: np.random.Generator) -> np.ndarray:
-    """Return user rows for one epoch in random order: as many draws as it takes to show each event about once."""
+    """Return user rows for one epoch in random order: as many draws as it takes to show each event about once.
+
+    At most `MOST_DRAWS`, drawn anew each epoch.
+    """
     times = np.where(counts >= 2, np.ceil(counts / targets), 0).astype(np.int64)
-    return rng.permutation(np.repeat(np.arange(len(counts)), times))
+    return rng.permutation(np.repeat(np.arange(len(counts)), times))[:MOST_DRAWS]
 
 
 def epoch(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -51,12 +52,16 @@ class Checkpoint:
         os.replace(half, self.path)
 
     def restore(self) -> tuple[list[dict[str, float]], int]:
-        """Restore network and optimizer, and return the story; an empty one where there is nothing to restore."""
+        """Restore network and optimizer, and return the story; an empty one where nothing whole is kept."""
         if self.path is None or not self.path.exists():
             return [], -1
-        with safe_open(self.path, framework="pt") as file:  # type: ignore[no-untyped-call]
-            rows, best = json.loads(file.metadata()["story"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        try:
+            with safe_open(self.path, framework="pt") as file:  # type: ignore[no-untyped-call]
+                rows, best = json.loads(file.metadata()["story"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            logging.getLogger("shoal").warning(f"{self.path.name} cannot be read ({error}); training starts over.")
+            return [], -1
         self.best = _under("best.", tensors)
         self.network.load_state_dict(_under("now.", tensors), strict=False)
         state: dict[int, dict[str, Any]] = {}

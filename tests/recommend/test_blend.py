@@ -1,0 +1,104 @@
+"""Tuning and blending: nothing is chosen that is worse on validation."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from shoal.config import Recommend
+from shoal.data import split
+from shoal.data.histories import Histories, histories
+from shoal.data.ids import Ids
+from shoal.data.synthetic import planted_world
+from shoal.evaluate.ranking import ndcg
+from shoal.progress import Progress
+from shoal.recommend.bench import Bench
+from shoal.recommend.blend import Blend, warmth
+from shoal.recommend.item_item import ItemItem
+from shoal.recommend.popularity import Popularity
+from shoal.recommend.tune import HeldOut, climb
+
+
+@pytest.fixture(scope="module")
+def asked() -> tuple[Histories, HeldOut]:
+    data, _ = planted_world(users=150, items=80, segments=3, events_per_user=20, seed=4)
+    held = split.random(data, share=0.2, seed=0)
+    items, everyone = Ids(data.items["item_id"]), Ids(sorted(data.users["user_id"].cast(str)))
+    train = histories(held.train.interactions, everyone, items)
+    given, future = (histories(t, everyone, items) for t in (held.given, held.test))
+    return train, HeldOut(given, given, future.liked(4.0))
+
+
+def test_the_quality_that_tunes_is_the_metric_that_judges(asked):
+    train, held = asked
+    model = Popularity().fit(train)
+    scores = np.array(model.score(held.past))
+    scores[held.seen.users, held.seen.items] = -np.inf
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+    names = np.arange(held.past.n_users).astype(str)
+    lists = pl.DataFrame(
+        {
+            "user_id": np.repeat(names, 10),
+            "item_id": best.ravel().astype(str),
+            "rank": np.tile(np.arange(1, 11), len(names)),
+        }
+    )
+    truth = pl.DataFrame({"user_id": names[held.liked.users], "item_id": held.liked.items.astype(str)})
+    assert np.nanmean(held.ndcg(model.score)) == pytest.approx(ndcg(lists, truth, n=10).mean, abs=1e-6)
+
+
+@pytest.mark.parametrize("best", range(5))
+def test_the_climb_finds_the_top_from_anywhere(best):
+    for start in range(5):
+        assert climb(range(5), start, lambda rung: -abs(rung - best))[0] == best
+
+
+def test_buckets_of_warmth_end_at_0_3_and_10():
+    assert warmth(np.array([0, 1, 3, 4, 10, 11, 500])).tolist() == [0, 1, 1, 2, 2, 3, 3]
+
+
+def test_a_blend_is_never_worse_on_validation_than_its_best_model(asked):
+    train, held = asked
+    models = [Popularity().fit(train), ItemItem(20.0).fit(train)]
+    blend = Blend(models).fit(train).learn(held, seed=0)
+    alone = [np.nanmean(held.ndcg(m.score)) for m in models]
+    assert np.nanmean(held.ndcg(blend.score)) >= max(alone) - 1e-6
+    for row in blend.story_:
+        assert row["blend"] >= max(row["popularity"], row["item_item"]) - 1e-9
+
+
+def test_those_without_a_past_are_served_by_popularity(asked):
+    train, held = asked
+    blend = Blend([Popularity().fit(train), ItemItem(20.0).fit(train)]).fit(train).learn(held, seed=0)
+    nobody = train.where(np.zeros(len(train.items), bool)).take(np.array([0]))
+    order = np.argsort(-blend.score(nobody)[0])
+    np.testing.assert_array_equal(order[:10], np.argsort(-Popularity().fit(train).score(nobody)[0])[:10])
+
+
+def test_too_few_validation_users_leave_the_weights_alike(asked):
+    train, held = asked
+    blend = Blend([Popularity().fit(train), ItemItem(20.0).fit(train)]).fit(train)
+    blend.learn(held.take(np.arange(5)), seed=0)
+    np.testing.assert_allclose(blend.weights_, 0.5)
+
+
+def test_the_bench_tunes_every_model_and_tells_what_it_tried(asked):
+    train, held = asked
+    features = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
+
+    class Tower:
+        name = "sequence"
+
+        def fit(self, histories):
+            return self
+
+        def score(self, histories):
+            return np.zeros((histories.n_users, 80), np.float32)
+
+    bench = Bench(train, held, Recommend(factors=8), 4.0, 0, Progress())
+    models = bench.models(features, Tower(), lambda past: np.zeros(past.n_users, np.int32))
+    blend = bench.blend(models)
+    assert set(models) == {"popularity", "trending", "item_item", "factors", "sequence", "text", "by_segment"}
+    assert {"events seen", "item_item l2", "factors l2, alpha", "half-life in days", "blend"} == set(bench.story)
+    assert "text" not in [m.name for m in blend.models]
