@@ -3,7 +3,7 @@
     python benchmarks/journey.py ../shared/data/ml-1m
     python benchmarks/journey.py ../shared/data/zomato-hyderabad --on-bad drop --cache none
 
-The word `demo` is the data that comes along. Without --cache none, texts that were encoded before are not encoded again.
+The word `demo` is the data that comes along. Texts that were encoded before are not encoded again, unless --cache none.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write what can be generated: docs/reference and the tree in README.md. With --check, say what is stale instead.
 
-The check also reads the commands in README.md, the tutorial and the guides: each `make` target and each `shoal` command with its
-options has to exist.
+The check also reads the commands in README.md, the tutorial and the guides: each `make` target and each `shoal` command
+with its options has to exist.
 """
 
 from __future__ import annotations

@@ -204,8 +204,9 @@ class Run:
             A user is not known.
         """
         who, data, text = self._known(users), self.data, self.learnt.config.text
-        if cutoff is None and data.has_times:
-            cutoff = data.interactions[AT].max() + timedelta(microseconds=1)  # type: ignore[operator]
+        newest = data.interactions[AT].max() if data.has_times else None
+        if cutoff is None and isinstance(newest, datetime):
+            cutoff = newest + timedelta(microseconds=1)
         return user_sequences(
             self._events_of(who),
             texts_of(data, self.learnt.config, cutoff),

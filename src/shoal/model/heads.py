@@ -76,6 +76,8 @@ class RatingHead(nn.Module):
         The ratings that can be given; for regression on a continuous scale, its two ends.
     """
 
+    levels: Tensor
+
     def __init__(self, kind: RatingKind, levels: Tensor, features: int, items: int, width: int) -> None:
         super().__init__()
         self.kind = kind
@@ -85,7 +87,7 @@ class RatingHead(nn.Module):
         self.match = nn.Linear(width, width, bias=False)
         self.users = nn.Linear(width, 1)
         self.habit = nn.Linear(1, 1, bias=False)
-        self.spreadout = nn.Linear(1, outputs)
+        self.outputs = nn.Linear(1, outputs)
         steps = max(len(levels) - 1, 1)
         self.first_cut = nn.Parameter(torch.tensor(-2.0))
         self.log_steps = nn.Parameter(torch.full((steps - 1,), 4.0 / steps).log())
@@ -113,7 +115,7 @@ class RatingHead(nn.Module):
     def probabilities(self, score: Tensor) -> Tensor:
         """Return (..., levels) for ordinal and classification."""
         if self.kind == "classification":
-            return self.spreadout(score[..., None]).softmax(-1)
+            return self.outputs(score[..., None]).softmax(-1)
         below = torch.sigmoid(self._cuts() - score[..., None])
         edges = F.pad(F.pad(below, (1, 0), value=0.0), (0, 1), value=1.0)
         return edges.diff(dim=-1).clamp_min(1e-7)
@@ -129,7 +131,7 @@ class RatingHead(nn.Module):
             return rating, torch.full_like(rating, torch.nan)
         chance = self.probabilities(score)
         mean = (chance * self.levels).sum(-1)
-        return mean, ((chance * self.levels.square()).sum(-1) - mean.square()).clamp_min(0).sqrt()
+        return mean.clamp(low, high), ((chance * self.levels.square()).sum(-1) - mean.square()).clamp_min(0).sqrt()
 
     def _regressed(self, score: Tensor) -> Tensor:
         low, high = self.levels[0], self.levels[-1]

@@ -47,6 +47,12 @@ class Latent:
 
     name = "latent"
 
+    items_: np.ndarray
+    spreads_: np.ndarray
+    user_map_: np.ndarray
+    user_precision_: np.ndarray
+    noise_: float
+
     def __init__(self, features: np.ndarray, *, width: int = 16, directions: int = 16, seed: int = 0) -> None:
         self.features, self.width, self.directions, self.seed = features.astype(np.float64), width, directions, seed
 

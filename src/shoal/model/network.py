@@ -47,6 +47,9 @@ class Network(nn.Module):
         None: there are no ratings, and the rating head stays untrained.
     """
 
+    features: Tensor
+    known: Tensor
+
     def __init__(
         self, features: Tensor, popularity: Tensor, settings: Tower, *, kind: RatingKind, scale: Scale | None
     ) -> None:

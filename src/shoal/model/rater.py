@@ -112,7 +112,9 @@ class Mean:
 
     def predict(self, pasts: Histories, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return (pairs,)."""
-        return np.mean([e.predict(pasts, users, items) for e in self.experts], axis=0, dtype=np.float32)
+        said = np.stack([e.predict(pasts, users, items) for e in self.experts])  # (experts, pairs)
+        mean: np.ndarray = said.mean(0, dtype=np.float32)
+        return mean
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return what was learnt."""

@@ -145,9 +145,9 @@ def _most_likely(features: np.ndarray, part: HeldOut) -> np.ndarray:
     closed[part.seen.users, part.seen.items.astype(np.int64)] = -torch.inf
     if part.allowed is not None:
         closed[:, torch.from_numpy(~part.allowed)] = -torch.inf
-    users, items = part.liked.users, part.liked.items.astype(np.int64)
+    users, items = torch.from_numpy(part.liked.users), torch.from_numpy(part.liked.items.astype(np.int64))
     open_ = torch.isfinite(closed[users, items])
-    users, items = torch.from_numpy(users)[open_], torch.from_numpy(items)[open_]
+    users, items = users[open_], items[open_]
     each = 1 / torch.bincount(users, minlength=len(x))[users].float()  # users count alike, as in NDCG
     weights = torch.full((x.shape[2],), 0.5, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=40, line_search_fn="strong_wolfe")
@@ -160,7 +160,7 @@ def _most_likely(features: np.ndarray, part: HeldOut) -> np.ndarray:
         return value
 
     if len(users):
-        optimizer.step(loss)  # type: ignore[arg-type]
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
     return weights.detach().numpy()
 
 

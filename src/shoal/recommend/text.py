@@ -106,4 +106,6 @@ class Text:
 
     def taught(self, histories: Histories) -> np.ndarray:
         """Return the teachers' mean standardised scores, (users, items)."""
-        return np.mean([standardise(t.score(histories)) for t in self.teachers], axis=0, dtype=np.float32)
+        scores = np.stack([standardise(t.score(histories)) for t in self.teachers])  # (teachers, users, items)
+        mean: np.ndarray = scores.mean(0, dtype=np.float32)
+        return mean

@@ -1,7 +1,8 @@
 """Batches: pasts cut at a random moment, with what came after as targets.
 
-An epoch shows about every event once as a target, in large data a part of them. Where order means something (`order="time"`) a past is everything
-before a moment and the targets are what came next; else (`order="none"`) both are random parts of the same history.
+An epoch shows about every event once as a target, in large data a part of them. Where order means something
+(`order="time"`) a past is everything before a moment and the targets are what came next; else (`order="none"`) both
+are random parts of the same history.
 """
 
 from __future__ import annotations

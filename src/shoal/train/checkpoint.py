@@ -56,7 +56,7 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return [], -1
         try:
-            with safe_open(self.path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            with safe_open(self.path, framework="pt") as file:
                 rows, best = json.loads(file.metadata()["story"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
         except (SafetensorError, KeyError, ValueError, TypeError) as error:

@@ -138,7 +138,7 @@ def _one_epoch(
         for one in batches:
             loss = _loss(network, one, shares, _is_sampled(config.train, network))
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             total, seen = total + float(loss.detach()) * len(one.habits), seen + len(one.habits)
@@ -188,7 +188,7 @@ def _sampled(network: Network, vectors: Tensor, bias: Tensor, users: Tensor, one
 @torch.no_grad()
 def _validate(network: Network, valid: Batch, shares: tuple[float, float]) -> dict[str, float]:
     network.eval()
-    blocks = torch.arange(len(valid.habits)).split(512)
+    blocks = torch.split(torch.arange(len(valid.habits)), 512)
     sums = torch.zeros(2, dtype=torch.float64)
     weights = torch.stack([valid.liked.sum(), valid.rated.sum()]).double().clamp_min(1)
     for block in blocks:
