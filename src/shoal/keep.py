@@ -215,7 +215,7 @@ def _models(
         return segmentation.assign(sequence.users(pasts), pasts.counts)[0]
 
     local = BySegment(place, everyone, popularity, sight=sight, seed=config.seed)
-    local.verdicts_ = [Verdict(**v) for v in told["verdicts"]]
+    local.verdicts_, local.contested_ = [Verdict(**v) for v in told["verdicts"]], True
     if any(v.helps for v in local.verdicts_):
         local.fit(everything)
     else:

@@ -96,7 +96,7 @@ class Inner:
     ----------
     train : Histories
         All training users.
-    past, seen, future : Histories
+    past, future : Histories
         The validation users: what they did before, and after.
     """
 
@@ -113,9 +113,7 @@ class Inner:
         return HeldOut(past, past, liked.take(users), n)
 
 
-def learn(
-    data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff: datetime | None = None, whole: bool = True
-) -> Learnt:
+def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff: datetime | None = None) -> Learnt:
     """Learn everything from `data`.
 
     Parameters
@@ -128,8 +126,6 @@ def learn(
         Length of the lists that tuning looks at.
     cutoff : datetime, optional
         Everything in `data` is older; texts carry it.
-    whole : bool
-        Fit the closed-form models on all of `data` at the end, instead of leaving them without the inner hold-out.
 
     Raises
     ------
@@ -159,9 +155,8 @@ def learn(
     learnt = Learnt(
         config, data, items, vectors, features, relevant_from, sequence, segmentation, models, blend, rater, story
     )
-    if whole:
-        with around.stage("closed form"):
-            learnt.refit(data)
+    with around.stage("closed form"):
+        learnt.refit(data)
     return learnt
 
 

@@ -5,24 +5,20 @@ fit: hold out --learn--> Learnt --judge--> Judgement --refit on everything--> Ru
 
 from __future__ import annotations
 
-import json
-import platform
-import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
-import shoal
 from shoal import keep
 from shoal.config import Config
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
+from shoal.describe import describe, everyone, manifest_of, members_of
 from shoal.errors import ConfigError, ShoalError, TableError, UnknownIdError
 from shoal.explain import REASONS, deletion
 from shoal.judge import Judgement, as_lists, check_n, judge
@@ -30,13 +26,11 @@ from shoal.learn import Around, hold_out, learn, texts_of
 from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import Progress, duration
 from shoal.progress import progress as make_progress
-from shoal.recommend.by_segment import Verdict
 from shoal.seeding import integer
-from shoal.segment.name import ContrastNamer
-from shoal.segment.profile import profiles
-from shoal.tables import AT, ITEM, MEMBERS, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, STRENGTH, USER, check
+from shoal.tables import AT, ITEM, RATINGS, RECOMMENDATIONS, SOURCE, USER, check
 from shoal.text.render import Template, Texts
 from shoal.text.sequence import user_sequences
+from shoal.work import clear, open_work
 
 
 @dataclass
@@ -85,7 +79,7 @@ class Run:
             events gets -1 and 0.
         """
         users, pasts = self._given(interactions)
-        return _members(users, *self.learnt.segments(pasts))
+        return members_of(users, *self.learnt.segments(pasts))
 
     def rate(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Predict ratings on the data's own scale.
@@ -304,12 +298,12 @@ def fit(
     """
     config = config or Config()
     folder = None if cache is None else cache if cache == "default" else Path(cache)
-    place = _work(work, data, config)
+    place = open_work(work, data, config)
     around = Around(progress or make_progress(), device, folder, place)  # type: ignore[arg-type]
     try:
         return _fit(data, config, around)
     except BaseException as error:
-        _clear(place, everything=isinstance(error, ShoalError))
+        clear(place, everything=isinstance(error, ShoalError))
         raise
 
 
@@ -322,15 +316,11 @@ def _fit(data: Dataset, config: Config, around: Around) -> Run:
     with around.stage("closed form"):
         learnt.refit(replace(data, items=learnt.data.items))
     with around.stage("describe"):
-        members = _everyone(learnt)
-        segments = _describe(learnt, members)
-    manifest = _manifest(learnt, around, began)
+        members = everyone(learnt)
+        segments = describe(learnt, members)
+    manifest = manifest_of(learnt, around, began)
     around.progress.log(f"fit  done in {duration(sum(around.seconds.values()))}: {segments.height} segments")
     return Run(learnt, segments, members, judgement, manifest)
-
-
-NOTE = "work.json"
-"""In a work folder: what it is the work on."""
 
 
 def load(folder: str | Path) -> Run:
@@ -344,90 +334,8 @@ def load(folder: str | Path) -> Run:
     return Run(*keep.load(folder))
 
 
-def _work(work: str | Path | None, data: Dataset, config: Config) -> Path | None:
-    """Return the work folder, emptied if it was used for something else."""
-    if work is None:
-        return None
-    folder = Path(work)
-    mark = {"data": data.fingerprint(), "config": config.model_dump(mode="json"), "shoal": shoal.__version__}
-    note = folder / NOTE
-    if folder.exists() and (not note.exists() or json.loads(note.read_text() or "{}") != mark):
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(mark))
-    return folder
-
-
-def _clear(folder: Path | None, *, everything: bool) -> None:
-    """Remove a work folder that nobody can go on from: the input has to change first, or it holds no work yet."""
-    if folder is not None and (everything or [file.name for file in folder.iterdir()] == [NOTE]):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _everyone(learnt: Learnt) -> pl.DataFrame:
-    users = sorted_ids(learnt.data.users, USER)
-    return _members(users, *learnt.segments(learnt.pasts(learnt.data.interactions, users)))
-
-
-def _members(users: Ids, segments: np.ndarray, strengths: np.ndarray) -> pl.DataFrame:
-    table = pl.DataFrame({USER: users.values, SEGMENT: segments, STRENGTH: strengths})
-    return check(table.cast({SEGMENT: pl.Int32(), STRENGTH: pl.Float32()}), MEMBERS, what="members")
-
-
-def _describe(learnt: Learnt, members: pl.DataFrame) -> pl.DataFrame:
-    data = learnt.data
-    table = profiles(members, data.interactions, data.items, users=data.users)
-    table = table.with_columns(pl.Series("name", ContrastNamer().name(table), pl.String))
-    found = {v.segment: v for v in learnt.by_segment.verdicts_}
-    told = [_verdict(found.get(s), s) for s in table[SEGMENT]]
-    return pl.concat([table, pl.DataFrame(told, schema=VERDICT)], how="horizontal")
-
-
-VERDICT = {
-    "lift": pl.Float64(),
-    "lift_low": pl.Float64(),
-    "lift_high": pl.Float64(),
-    "gain": pl.String(),
-    "verdict": pl.String(),
-}
-"""What held-out events say of a segment."""
-
-
-def _verdict(found: Verdict | None, segment: int) -> dict[str, Any]:
-    if found is None:
-        served = "served by everyone's models"
-        why = served if segment < 0 else f"{served}: too few users to compare"
-        return {"lift": None, "lift_low": None, "lift_high": None, "gain": "", "verdict": why}
-    gain, low, high = found.popular_gain, found.popular_low, found.popular_high
-    own = f"{found.local - found.everyone:+.4f} ndcg@10 ({found.low:+.4f} to {found.high:+.4f})"
-    verdict = f"own model helps: {own}" if found.helps else f"everyone's model serves it; an own one: {own}"
-    words = f"{100 * gain:+.0f} % ({100 * low:.0f} to {100 * high:.0f})"
-    return {"lift": gain, "lift_low": low, "lift_high": high, "gain": words, "verdict": verdict}
-
-
 def _with_columns(table: pl.DataFrame, *columns: str) -> pl.DataFrame:
     for column in columns:
         if column not in table.columns:
             raise TableError(f"The table has no column {column}; it has {', '.join(table.columns)}.")
     return table.with_columns(pl.col(c).cast(pl.String) for c in columns)
-
-
-def _manifest(learnt: Learnt, around: Around, began: datetime) -> dict[str, Any]:
-    data, packages = learnt.data, ("torch", "transformers", "polars", "scikit-learn", "implicit", "numpy")
-    return {
-        "name": data.name,
-        "made": began.isoformat(timespec="seconds"),
-        "seed": learnt.config.seed,
-        "data": {
-            "fingerprint": data.fingerprint(),
-            "users": data.users.height,
-            "items": data.items.height,
-            "events": data.interactions.height,
-            "read": data.report.as_dict(),
-        },
-        "versions": {"shoal": shoal.__version__, "python": platform.python_version()}
-        | {p: version(p) for p in packages},
-        "seconds": {k: round(v, 2) for k, v in around.seconds.items()},
-        "reason": learnt.segmentation.reason,
-        "learnt": learnt.story,
-    }

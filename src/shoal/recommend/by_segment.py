@@ -85,11 +85,12 @@ class BySegment:
         self.place, self.everyone, self.popularity = place, everyone, popularity
         self.sight, self.seed = sight, seed
         self.verdicts_: list[Verdict] = []
+        self.contested_ = False
 
     def fit(self, histories: Histories) -> Self:
-        """Train a model in each segment with enough users; a segment that lost the contest is left out."""
+        """Train a model in each segment with enough users; after the contest, in those that won it."""
         segments, histories = self.place(histories), histories.liked(self.sight)
-        lost = {v.segment for v in self.verdicts_ if not v.helps}
+        won = {v.segment for v in self.verdicts_ if v.helps}
         self.local_: dict[int, ItemItem] = {}
         self.popular_: dict[int, Popularity] = {}
         for segment in np.unique(segments[segments >= 0]):
@@ -98,7 +99,7 @@ class BySegment:
                 continue
             part = histories.take(members)
             self.popular_[int(segment)] = Popularity(self.popularity.half_life_days).fit(part)
-            if segment not in lost:
+            if segment in won or not self.contested_:
                 share = len(part.items) / max(len(histories.items), 1)
                 own = ItemItem(max(self.everyone.l2 * share, 1.0), self.everyone.dropout, max_items=4_000)
                 self.local_[int(segment)] = own.fit(part)
@@ -106,7 +107,7 @@ class BySegment:
 
     def contest(self, held_out: HeldOut) -> Self:
         """Compare each segment's own models with everyone's on validation users, and keep the winners."""
-        segments = self.place(held_out.past)
+        segments, self.contested_ = self.place(held_out.past), True
         for segment in sorted(self.popular_):
             users = np.flatnonzero((segments == segment) & (held_out.liked.counts > 0))
             if len(users) >= LEAST_USERS:

@@ -34,7 +34,8 @@ class Popularity:
         """Count events; `histories` (users, events)."""
         weights = _decay(histories.times, self.half_life_days)
         counts = np.bincount(histories.items, weights=weights, minlength=histories.n_items)
-        ties = generator(self.seed, "popularity").random(histories.n_items) * 1e-4
+        ties = generator(self.seed, "popularity").random(histories.n_items)
+        ties *= np.minimum(1e-4, 0.5 / (1 + counts))  # less than one event is worth
         self.scores_ = np.where(counts > 0, np.log1p(counts) + ties, np.nan).astype(np.float32)
         return self
 

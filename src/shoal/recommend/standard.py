@@ -35,5 +35,9 @@ def top(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     filled = np.nan_to_num(scores, nan=-3e38, neginf=-np.inf)
     part = np.argpartition(-filled, n - 1, axis=1)[:, :n]
     values = np.take_along_axis(filled, part, 1)
+    last = values.min(1, keepdims=True)
+    tied = np.flatnonzero((filled >= last).sum(1) > n)  # the border runs through equals, and any of them came in
+    part[tied] = np.argsort(-filled[tied], axis=1, kind="stable")[:, :n]
+    values[tied] = np.take_along_axis(filled[tied], part[tied], 1)
     order = np.lexsort((part, -values), axis=1)
     return np.take_along_axis(part, order, 1), np.take_along_axis(values, order, 1)

@@ -1,0 +1,86 @@
+"""What a run says of itself: its members and segments as tables, and its manifest."""
+
+from __future__ import annotations
+
+import platform
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+import shoal
+from shoal.data.ids import Ids
+from shoal.learn import Around
+from shoal.learnt import Learnt, sorted_ids
+from shoal.recommend.by_segment import Verdict
+from shoal.segment.name import ContrastNamer
+from shoal.segment.profile import profiles
+from shoal.tables import MEMBERS, SEGMENT, STRENGTH, USER, check
+
+
+def everyone(learnt: Learnt) -> pl.DataFrame:
+    """Return `shoal.tables.MEMBERS`: where each user of the data belongs, those without events included."""
+    users = sorted_ids(learnt.data.users, USER)
+    return members_of(users, *learnt.segments(learnt.pasts(learnt.data.interactions, users)))
+
+
+def members_of(users: Ids, segments: np.ndarray, strengths: np.ndarray) -> pl.DataFrame:
+    """Return `shoal.tables.MEMBERS` from segment (users,) and strength (users,)."""
+    table = pl.DataFrame({USER: users.values, SEGMENT: segments, STRENGTH: strengths})
+    return check(table.cast({SEGMENT: pl.Int32(), STRENGTH: pl.Float32()}), MEMBERS, what="members")
+
+
+def describe(learnt: Learnt, members: pl.DataFrame) -> pl.DataFrame:
+    """Return a row a segment: its profile, its name, and what held-out events say of it (`VERDICT`)."""
+    data = learnt.data
+    table = profiles(members, data.interactions, data.items, users=data.users)
+    table = table.with_columns(pl.Series("name", ContrastNamer().name(table), pl.String))
+    found = {v.segment: v for v in learnt.by_segment.verdicts_}
+    told = [_verdict(found.get(s), s) for s in table[SEGMENT]]
+    return pl.concat([table, pl.DataFrame(told, schema=VERDICT)], how="horizontal")
+
+
+VERDICT = {
+    "lift": pl.Float64(),
+    "lift_low": pl.Float64(),
+    "lift_high": pl.Float64(),
+    "gain": pl.String(),
+    "verdict": pl.String(),
+}
+"""What held-out events say of a segment."""
+
+
+def _verdict(found: Verdict | None, segment: int) -> dict[str, Any]:
+    if found is None:
+        served = "served by everyone's models"
+        why = served if segment < 0 else f"{served}: too few users to compare"
+        return {"lift": None, "lift_low": None, "lift_high": None, "gain": "", "verdict": why}
+    gain, low, high = found.popular_gain, found.popular_low, found.popular_high
+    own = f"{found.local - found.everyone:+.4f} ndcg@10 ({found.low:+.4f} to {found.high:+.4f})"
+    verdict = f"own model helps: {own}" if found.helps else f"everyone's model serves it; an own one: {own}"
+    words = f"{100 * gain:+.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+    return {"lift": gain, "lift_low": low, "lift_high": high, "gain": words, "verdict": verdict}
+
+
+def manifest_of(learnt: Learnt, around: Around, began: datetime) -> dict[str, Any]:
+    """Return what one needs to know, and to make the run again: versions, data, seed, times, what was chosen."""
+    data, packages = learnt.data, ("torch", "transformers", "polars", "scikit-learn", "implicit", "numpy")
+    return {
+        "name": data.name,
+        "made": began.isoformat(timespec="seconds"),
+        "seed": learnt.config.seed,
+        "data": {
+            "fingerprint": data.fingerprint(),
+            "users": data.users.height,
+            "items": data.items.height,
+            "events": data.interactions.height,
+            "read": data.report.as_dict(),
+        },
+        "versions": {"shoal": shoal.__version__, "python": platform.python_version()}
+        | {p: version(p) for p in packages},
+        "seconds": {k: round(v, 2) for k, v in around.seconds.items()},
+        "reason": learnt.segmentation.reason,
+        "learnt": learnt.story,
+    }
