@@ -1,0 +1,172 @@
+"""The blend from inside: whom its weights are learnt on, what each model adds, and what the cold items get."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shoal.data.histories import Histories
+from shoal.recommend.blend import Blend, warmth
+from shoal.recommend.by_segment import BySegment
+from shoal.recommend.factors import Factors
+from shoal.recommend.item_item import ItemItem
+from shoal.recommend.popularity import Popularity
+from shoal.recommend.standard import standardise
+from shoal.recommend.text import Text, TextMap
+from shoal.recommend.tune import HeldOut
+
+USERS, ITEMS = 120, 40
+
+
+def pasts(matrix: np.ndarray) -> Histories:
+    rows, items = np.nonzero(matrix)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(matrix)))])
+    bare = np.full(len(items), np.nan)
+    return Histories(starts, items.astype(np.int32), bare.astype(np.float32), bare, matrix.shape[1])
+
+
+def question(shown: int) -> HeldOut:
+    """Even users like even items: `shown` of them each, and three more are to be found."""
+    rng = np.random.default_rng(0)
+    given, future = np.zeros((USERS, ITEMS), bool), np.zeros((USERS, ITEMS), bool)
+    for user in range(USERS):
+        mine = rng.permutation(np.arange(user % 2, ITEMS, 2))
+        given[user, mine[:shown]] = True
+        future[user, mine[shown : shown + 3]] = True
+    return HeldOut(pasts(given), pasts(given), pasts(future))
+
+
+class Spy:
+    """Says nothing, and writes down how warm the users were."""
+
+    name = "spy"
+
+    def __init__(self) -> None:
+        self.seen: list[set[int]] = []
+
+    def fit(self, histories: Histories) -> Spy:
+        return self
+
+    def score(self, histories: Histories) -> np.ndarray:
+        self.seen.append(set(warmth(histories.counts).tolist()))
+        return np.zeros((histories.n_users, histories.n_items), np.float32)
+
+
+class Refusing(Spy):
+    """Must not be asked."""
+
+    name = "refusing"
+
+    def score(self, histories: Histories) -> np.ndarray:
+        raise AssertionError("was asked")
+
+
+def test_each_set_of_weights_is_learnt_on_pasts_of_its_warmth():
+    held, spy = question(14), Spy()
+    Blend([ItemItem(5.0).fit(held.past), spy]).fit(held.past).learn(held, seed=0)
+    assert spy.seen == [{3}, {2}, {1}, {0}]
+
+
+def test_a_warmth_that_nobody_has_takes_the_weights_of_the_next_warmer():
+    held = question(3)
+    models = [Popularity().fit(held.past), ItemItem(5.0).fit(held.past)]
+    blend = Blend(models).fit(held.past).learn(held, seed=0)
+    assert blend.weights_[3].tolist() == blend.weights_[2].tolist() == [0.5, 0.5]
+    assert blend.weights_[1].tolist() != [0.5, 0.5]
+    assert {row["warmth"] for row in blend.story_} == {0, 1}
+
+
+def test_a_model_that_knows_outweighs_one_that_does_not():
+    held = question(14)
+    blend = Blend([ItemItem(5.0).fit(held.past), Popularity().fit(held.past)]).fit(held.past).learn(held, seed=0)
+    assert blend.weights_[3, 0] > 2 * abs(blend.weights_[3, 1])
+    np.testing.assert_allclose(np.abs(blend.weights_).sum(1), 1, atol=1e-5)
+
+
+def test_same_seed_same_weights():
+    held = question(14)
+    models = [ItemItem(5.0).fit(held.past), Popularity().fit(held.past)]
+    one, other = (Blend(models).fit(held.past).learn(held, seed=3).weights_ for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_the_parts_are_weighted_standard_scores_and_add_up():
+    held = question(14)
+    models = [ItemItem(5.0).fit(held.past), Popularity().fit(held.past)]
+    blend = Blend(models).fit(held.past)
+    blend.weights_[3] = [0.75, -0.25]
+    parts = blend.parts(held.past)
+    np.testing.assert_allclose(parts[:, :, 0], 0.75 * standardise(models[0].score(held.past)), atol=1e-6)
+    np.testing.assert_allclose(parts[:, :, 1], -0.25 * standardise(models[1].score(held.past)), atol=1e-6)
+    np.testing.assert_allclose(blend.score(held.past), parts.sum(2), atol=1e-6)
+
+
+def test_a_model_without_weight_is_not_asked():
+    held = question(14)
+    blend = Blend([ItemItem(5.0).fit(held.past), Refusing()]).fit(held.past)
+    blend.weights_[:] = [1, 0]
+    assert np.isfinite(blend.score(held.past)).all()
+
+
+def with_cold(text: bool) -> tuple[Blend, Histories]:
+    """The last four items are used by nobody."""
+    past = question(14).past
+    past = past.where(past.items < ITEMS - 4)
+    features = np.eye(2, dtype=np.float32)[np.arange(ITEMS) % 2]
+    models = [ItemItem(5.0).fit(past), Popularity().fit(past)]
+    return Blend(models, TextMap(features).fit(past) if text else None).fit(past), past
+
+
+def test_items_that_no_model_knows_are_scored_by_their_text():
+    blend, past = with_cold(text=True)
+    scores = blend.score(past)
+    warm = scores[:, : ITEMS - 4]
+    expected = blend.text.carry(warm, blend.text.weights(blend.text.features[ITEMS - 4 :]))
+    np.testing.assert_allclose(scores[:, ITEMS - 4 :], expected, atol=1e-5)
+    mine = np.arange(USERS)[:, None] % 2 == np.arange(ITEMS - 4, ITEMS) % 2
+    cold = scores[:, ITEMS - 4 :]
+    assert (np.where(mine, cold, np.inf).min(1) > np.where(mine, -np.inf, cold).max(1)).all()
+
+
+def test_without_a_text_map_what_no_model_knows_stays_unknown():
+    blend, past = with_cold(text=False)
+    scores = blend.score(past)
+    assert np.isnan(scores[:, ITEMS - 4 :]).all()
+    assert np.isfinite(scores[:, : ITEMS - 4]).all()
+
+
+def test_an_item_that_has_become_warm_is_no_longer_scored_by_text():
+    blend, past = with_cold(text=True)
+    blend.score(past)
+    everything = question(14).past
+    for model in blend.models:
+        model.fit(everything)
+    blend.text.fit(everything)
+    blend.fit(everything)
+    np.testing.assert_allclose(blend.score(everything), blend.parts(everything).sum(2), atol=1e-6)
+
+
+def checkerboard() -> Histories:
+    square = np.add.outer(np.arange(24), np.arange(24)) % 2 == 0
+    return pasts(square & ~np.eye(24, dtype=bool))
+
+
+def _blend(board: Histories) -> Blend:
+    return Blend([ItemItem(5.0).fit(board), Factors(4, 1.0, 10.0).fit(board), Popularity().fit(board)]).fit(board)
+
+
+def _by_segment(board: Histories) -> BySegment:
+    everyone, popularity = ItemItem(5.0).fit(board), Popularity().fit(board)
+    return BySegment(lambda past: np.zeros(past.n_users, int), everyone, popularity).fit(board)
+
+
+def _text(board: Histories) -> Text:
+    return Text(np.eye(2, dtype=np.float32)[np.arange(24) % 2], [ItemItem(5.0).fit(board)]).fit(board)
+
+
+@pytest.mark.parametrize("make", [_blend, _by_segment, _text])
+def test_on_a_checkerboard_the_missing_square_comes_first(make):
+    board = checkerboard()
+    scores = np.array(make(board).score(board))
+    scores[board.users, board.items] = -np.inf
+    assert scores.argmax(1).tolist() == list(range(24))
