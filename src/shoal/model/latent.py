@@ -133,7 +133,10 @@ class Latent:
             self.projection_ = right.T / np.sqrt(counts + SMOOTH_ITEMS)[:, None]
             self.item_directions_ = _standard(self.projection_ * sizes, counts > 0) * 0.3
         raw = self._raw(histories)
-        self.center_, self.scale_ = raw.mean(0), np.maximum(raw.std(0), 1e-9)
+        spread = raw.std(0)
+        # Where training users do not differ, rounding must not be blown up into a difference: nothing is read there.
+        flat = spread <= 1e-6 * max(float(np.abs(raw).max(initial=0)), 1e-9)
+        self.center_, self.scale_ = raw.mean(0), np.where(flat, np.inf, spread)
 
     def _raw(self, pasts: Histories) -> np.ndarray:
         """Return each user's place in the implicit directions, (users, directions)."""
@@ -145,7 +148,10 @@ class Latent:
 
     def _item_design(self, counts: np.ndarray) -> np.ndarray:
         popular = (np.log1p(counts) - np.log1p(counts).mean())[:, None] * 0.5
-        return np.concatenate([np.ones((len(counts), 1)), self.features, popular, self.item_directions_], axis=1)
+        beside = np.concatenate([popular, self.item_directions_], axis=1)
+        rated = beside[counts > 0]
+        beside = beside.clip(rated.min(0), rated.max(0))  # unseen items lie at the edge of what was seen, not beyond it
+        return np.concatenate([np.ones((len(counts), 1)), self.features, beside], axis=1)
 
     KEPT = ("items_", "spreads_", "user_map_", "user_precision_", "projection_", "center_", "scale_")
 
