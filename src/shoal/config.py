@@ -85,7 +85,7 @@ class Train(_Settings):
     """How the tower learns."""
 
     optimizer: Annotated[AdamW | SGD, Field(discriminator="name")] = AdamW()
-    epochs: Annotated[int, Field(ge=0, le=10_000)] = 60
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 40
     """At most; early stopping usually ends before."""
     batch_users: Annotated[int, Field(ge=1, le=65_536)] = 256
     """Pasts in a step, at most; small data take fewer, so that an epoch has some steps."""

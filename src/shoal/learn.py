@@ -296,7 +296,7 @@ def _blend(
 def _stack(
     matrix: np.ndarray, inner: Inner, sequence: Sequence, data: Dataset, around: Around, story: dict[str, Any]
 ) -> Stack | None:
-    if data.scale is None:
+    if data.scale is None or not np.isfinite(inner.train.values).any():
         return None
     with around.stage("rate"):
         stack = Stack(rating_experts(matrix, sequence), data.scale)

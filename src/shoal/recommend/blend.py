@@ -122,7 +122,7 @@ class Blend:
 def _as_warm_as(bucket: int, held_out: HeldOut, rng: np.random.Generator) -> HeldOut:
     """Return validation users with so much of their past that they fall into `bucket`, at random which part.
 
-    What is cut from a past becomes something to be found: for a user of whom one event is known, all others are new.
+    What is cut from a past is neither read nor offered: it would be a find, and counts as none.
     """
     if bucket == len(WARMTH):
         users = np.flatnonzero(warmth(held_out.past.counts) == bucket)
@@ -135,7 +135,7 @@ def _as_warm_as(bucket: int, held_out: HeldOut, rng: np.random.Generator) -> Hel
     places = np.arange(len(order)) - np.repeat(past.starts[:-1], past.counts)
     shown = np.zeros(len(order), bool)
     shown[order] = places < np.repeat(length, past.counts)
-    return HeldOut(past.where(shown), past.where(shown), held_out.liked, held_out.n, held_out.allowed)
+    return HeldOut(past.where(shown), held_out.seen, held_out.liked, held_out.n, held_out.allowed)
 
 
 def _most_likely(features: np.ndarray, part: HeldOut) -> np.ndarray:
