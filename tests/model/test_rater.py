@@ -124,6 +124,15 @@ def test_an_expert_comes_back_from_its_tensors(world, make):
     np.testing.assert_allclose(*said, atol=1e-3)
 
 
+@pytest.mark.parametrize("make", [lambda f: Bias(), TextRidge, Latent])
+def test_ratings_on_ten_times_the_scale_are_foretold_ten_times_as_large(world, make):
+    train, given, future, features = world
+    tenfold = [Histories(h.starts, h.items, h.values * 10, h.times, h.n_items) for h in (train, given)]
+    one = make(features).fit(train).predict(given, future.users, future.items)
+    ten = make(features).fit(tenfold[0]).predict(tenfold[1], future.users, future.items)
+    np.testing.assert_allclose(ten, 10 * one, rtol=1e-3, atol=1e-2)
+
+
 def stack(world, rows: int | None = None) -> Stack:
     train, _, _, features = world
     inner = train.where(np.random.default_rng(0).random(len(train.items)) < 0.8)

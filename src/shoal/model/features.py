@@ -112,7 +112,8 @@ def _labels(items: pl.DataFrame, *, at_most: int = 200) -> tuple[tuple[str, str]
     found: list[tuple[str, str, int]] = []
     for column, dtype in items.schema.items():
         if dtype == pl.List(pl.String):
-            counts = items[column].explode(empty_as_null=True).drop_nulls().value_counts().filter(pl.col("count") >= 3)
+            each = items[column].list.unique().explode(empty_as_null=True).drop_nulls().alias("label")
+            counts = each.value_counts().filter(pl.col("count") >= 3)
             found += [(column, label, n) for label, n in counts.iter_rows()]
     found.sort(key=lambda x: (-x[2], x[0], x[1]))
     return tuple((column, label) for column, label, _ in found[:at_most])
@@ -126,7 +127,7 @@ def _numbers(items: pl.DataFrame) -> tuple[tuple[str, float, float], ...]:
         if values is None or np.isfinite(values).sum() < 0.5 * len(values):
             continue
         mean, spread = float(np.nanmean(values)), float(np.nanstd(values))
-        if spread > 0:
+        if spread > 1e-9 * abs(mean):  # else all are equal, up to rounding
             found.append((column, mean, spread))
     return tuple(found)
 

@@ -1,7 +1,7 @@
 """Task heads on user and item vectors: ratings (regression, ordinal, classification) and ranking.
 
 ranking     logit(i, j) = scale u_i . v_j + b_j                        log P(x_i; y_j) by softmax over the catalogue
-rating      s(i, j)     = u_i' A v_j + c u_i + b_j + d mean_i          one number, or one a level
+rating      s(i, j)     = u_i' A v_j + c u_i + b_j + d mean_i          one number, from which come the levels' chances
 """
 
 from __future__ import annotations
@@ -60,7 +60,17 @@ class RankingHead(nn.Module):
         """Return the same over a sample of the catalogue: the targets of the batch and random items.
 
         The logit of a sampled item is corrected by the logarithm of its chance to be in the sample (Bengio and
-        Senecal 2008; Yi et al. 2019), without which popular items are pushed down.
+        Senecal 2008; Yi et al. 2019), so that the sum over the sample is, in expectation, the sum over the catalogue.
+        Without it, what is in for certain would be pushed down.
+
+        Parameters
+        ----------
+        logits : (users, sampled)
+        log_q : (sampled,)
+            0 for what is in the sample for certain: the targets.
+        targets : (users, targets) int64
+            Places in the sample.
+        mask : (users, targets)
         """
         return RankingHead.loss(logits - log_q, targets, mask)
 
@@ -112,13 +122,18 @@ class RatingHead(nn.Module):
         match = torch.einsum("uw,utw->ut", self.match(users), vectors)
         return match + bias + self.users(users) + self.habit(habits[:, None])
 
-    def probabilities(self, score: Tensor) -> Tensor:
-        """Return (..., levels) for ordinal and classification."""
+    def log_chances(self, score: Tensor) -> Tensor:
+        """Return the logarithm of each level's chance, (..., levels), for ordinal and classification.
+
+        For cuts a < b, sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)); so the logarithm, and its
+        slope, hold however far the score is from the level.
+        """
         if self.kind == "classification":
-            return self.outputs(score[..., None]).softmax(-1)
-        below = torch.sigmoid(self._cuts() - score[..., None])
-        edges = F.pad(F.pad(below, (1, 0), value=0.0), (0, 1), value=1.0)
-        return edges.diff(dim=-1).clamp_min(1e-7)
+            return self.outputs(score[..., None]).log_softmax(-1)
+        cuts, score = self._cuts(), score[..., None]
+        at_most, above = F.logsigmoid(cuts - score), F.logsigmoid(score - cuts)
+        between = torch.log(-torch.expm1(-self.log_steps.exp()))
+        return F.pad(at_most, (0, 1)) + F.pad(above, (1, 0)) + F.pad(between, (1, 1))
 
     def _cuts(self) -> Tensor:
         return self.first_cut + F.pad(self.log_steps.exp().cumsum(0), (1, 0))
@@ -129,7 +144,7 @@ class RatingHead(nn.Module):
         if self.kind == "regression":
             rating = self._regressed(score).clamp(low, high)
             return rating, torch.full_like(rating, torch.nan)
-        chance = self.probabilities(score)
+        chance = self.log_chances(score).exp()
         mean = (chance * self.levels).sum(-1)
         return mean.clamp(low, high), ((chance * self.levels.square()).sum(-1) - mean.square()).clamp_min(0).sqrt()
 
@@ -143,5 +158,5 @@ class RatingHead(nn.Module):
             each = (self._regressed(score) - ratings).square() * (4 / (self.levels[-1] - self.levels[0])).square()
         else:
             level = torch.bucketize(ratings, (self.levels[1:] + self.levels[:-1]) / 2)  # the nearest one
-            each = -self.probabilities(score).log().gather(-1, level[..., None])[..., 0]
+            each = -self.log_chances(score).gather(-1, level[..., None])[..., 0]
         return (each * mask).sum() / mask.sum().clamp_min(1)

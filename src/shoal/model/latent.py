@@ -62,6 +62,7 @@ class Latent:
         rated = counts > 0
         self._find_directions(histories, counts)
         self.mean_ = float(histories.values.mean(dtype=np.float64))
+        self.unit_ = max(float(histories.values.std(dtype=np.float64)), 1e-6)  # priors are in spreads of the ratings
         values, there = self._matrices(histories)
         by_item, there_by_item = values.T.tocsr(), there.T.tocsr()
         squared = np.asarray(by_item.multiply(by_item).sum(1)).ravel()
@@ -106,7 +107,7 @@ class Latent:
         """Return (pairs,)."""
         found = self.users(pasts)
         taste = np.einsum("pk,pk->p", found[users, 1:], self.items_[items, 1:])
-        return (self.mean_ + found[users, 0] + self.items_[items, 0] + taste).astype(np.float32)
+        return (self.mean_ + self.unit_ * (found[users, 0] + self.items_[items, 0] + taste)).astype(np.float32)
 
     def users(self, pasts: Histories) -> np.ndarray:
         """Return the posterior means of users' factors, offset first: (users, 1 + width)."""
@@ -116,7 +117,7 @@ class Latent:
 
     def _matrices(self, histories: Histories) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
         shape = histories.n_users, histories.n_items
-        rest = histories.values.astype(np.float64) - self.mean_
+        rest = (histories.values.astype(np.float64) - self.mean_) / self.unit_
         values = sparse.csr_matrix((rest, histories.items, histories.starts), shape)
         return values, sparse.csr_matrix((np.ones(len(rest)), histories.items, histories.starts), shape)
 
@@ -159,13 +160,13 @@ class Latent:
         """Return what predicting needs; covariances as float32, they are most of it."""
         kept = {name.rstrip("_"): getattr(self, name) for name in self.KEPT}
         kept["spreads"] = kept["spreads"].astype(np.float32)
-        return kept | {"numbers": np.array([self.mean_, self.noise_])}
+        return kept | {"numbers": np.array([self.mean_, self.unit_, self.noise_])}
 
     def restore(self, tensors: dict[str, np.ndarray]) -> Self:
         """Take back what `tensors` gave."""
         for name in self.KEPT:
             setattr(self, name, tensors[name.rstrip("_")].astype(np.float64))
-        self.mean_, self.noise_ = (float(x) for x in tensors["numbers"])
+        self.mean_, self.unit_, self.noise_ = (float(x) for x in tensors["numbers"])
         return self
 
 

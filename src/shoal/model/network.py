@@ -66,11 +66,8 @@ class Network(nn.Module):
             self.ranking.bias.own.copy_((share - share.mean()) * self.known)
 
     def item_parts(self) -> ItemParts:
-        """Return what the heads need of all items of the training catalogue."""
-        return self.parts_of(self.features, self.known)
-
-    def parts_of(self, features: Tensor, known: Tensor) -> ItemParts:
-        """Return the same of other items; `known` (items,) is 0 for items that training did not see."""
+        """Return what the heads need of all items of the catalogue."""
+        features, known = self.features, self.known
         return ItemParts(
             self.items(features, known), self.ranking.bias(features, known), self.rating.bias(features, known)
         )

@@ -45,6 +45,7 @@ class TextRidge:
     def fit(self, histories: Histories) -> Self:
         """Learn the prior; fitted again, only the bias is learnt anew."""
         self.bias.fit(histories)
+        self.unit_ = max(float(histories.values.std(dtype=np.float64)), 1e-6)  # priors are in spreads of the ratings
         if hasattr(self, "precision_"):
             return self  # a prior over users hardly changes with a little more data
         if histories.n_users > MOST_USERS:
@@ -69,22 +70,23 @@ class TextRidge:
         return self
 
     def _posteriors(self, pasts: Histories) -> Any:
-        rest = pasts.values - self.bias.mean_ - self.bias.items_[pasts.items]
+        rest = (pasts.values - self.bias.mean_ - self.bias.items_[pasts.items]) / self.unit_
         return posterior_of_users(pasts, rest, self.design, self.mean_, self.precision_, self.noise_)
 
     def predict(self, pasts: Histories, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return (pairs,)."""
         weights = np.concatenate([means for means, _, _ in self._posteriors(pasts)])
         taste = np.einsum("pf,pf->p", weights[users], self.design[items])
-        return (self.bias.mean_ + self.bias.items_[items] + taste).astype(np.float32)
+        return (self.bias.mean_ + self.bias.items_[items] + self.unit_ * taste).astype(np.float32)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return what was learnt."""
-        own = {"weights": self.mean_, "precision": self.precision_, "noise": np.array([self.noise_])}
+        own = {"weights": self.mean_, "precision": self.precision_, "numbers": np.array([self.unit_, self.noise_])}
         return own | {f"bias.{k}": v for k, v in self.bias.tensors().items()}
 
     def restore(self, tensors: dict[str, np.ndarray]) -> Self:
         """Take back what `tensors` gave."""
-        self.mean_, self.precision_, self.noise_ = tensors["weights"], tensors["precision"], float(tensors["noise"][0])
+        self.mean_, self.precision_ = tensors["weights"], tensors["precision"]
+        self.unit_, self.noise_ = (float(x) for x in tensors["numbers"])
         self.bias.restore({k.removeprefix("bias."): v for k, v in tensors.items() if k.startswith("bias.")})
         return self

@@ -55,11 +55,11 @@ class ItemSide(nn.Module):
     def forward(self, features: Tensor, known: Tensor) -> Tensor:
         """Return (items, width) from features (items, features); `known` (items,) 1 where an item may use its delta."""
         text = F.normalize(self.project(features), dim=1)
-        length = self.delta.norm(dim=1, keepdim=True).clamp_min(1e-6)
-        delta = self.delta * (self.bound * torch.tanh(length / max(self.bound, 1e-6)) / length)
+        length = self.delta.norm(dim=1).clamp_min(1e-6)
+        scale = known * self.bound * torch.tanh(length / max(self.bound, 1e-6)) / length
         if self.training and self.dropout:
-            known = known * (torch.rand(len(known)) >= self.dropout)
-        return text + delta * known[:, None]
+            scale = scale * (torch.rand(len(scale)) >= self.dropout)
+        return torch.addcmul(text, self.delta, scale[:, None])
 
 
 class UserTower(nn.Module):

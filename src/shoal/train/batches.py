@@ -19,6 +19,8 @@ from shoal.model.pasts import Values, pasts
 from shoal.model.tower import Events
 
 Order = Literal["time", "none"]
+TARGETS = 32
+"""Later events that a past has to foretell, at most."""
 STEPS, LEAST_BATCH = 40, 16
 """Small data take smaller batches, so that an epoch has about so many steps, but not smaller than this."""
 MOST_DRAWS = 20_000
@@ -89,7 +91,7 @@ def epoch(
     history: int,
     order: Order,
     relevant_from: float | None,
-    targets: int = 32,
+    targets: int = TARGETS,
     newcomers: float = 0.03,
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch.
