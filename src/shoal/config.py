@@ -5,17 +5,22 @@ Circumstances (device, cache folder, progress bars) are arguments of the functio
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from shoal.errors import ConfigError, did_you_mean
 
+TOGETHER = "settings_together"
+"""The kind of error where two settings of a group do not go together; its message begins with one of them."""
+
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Text(_Settings):
@@ -79,6 +84,17 @@ class Tower(_Settings):
     """Largest length of an item's own offset beside its text vector, which has length 1; 0: text alone."""
     delta_dropout: Annotated[float, Field(ge=0, le=1)] = 0.2
     """How often an item is trained on its text alone, so that unseen items work."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads:
+            near = max(n for n in range(1, self.heads) if self.width % n == 0)
+            raise PydanticCustomError(
+                TOGETHER,
+                "heads = {heads}: must divide width = {width}. Take {near}, say.",
+                {"heads": self.heads, "width": self.width, "near": near},
+            )
+        return self
 
 
 class Train(_Settings):
@@ -184,30 +200,55 @@ class Config(_Settings):
 def _explain(error: ValidationError, top: type[BaseModel]) -> str:
     """Say the first thing that is wrong as one sentence that begins with the setting's name."""
     first = error.errors()[0]
-    place = [str(p) for p in first["loc"] if p not in ("adamw", "sgd")]
-    setting = ".".join(place)
-    if first["type"] == "extra_forbidden":
-        known = _settings_of(top, place[:-1])
-        better = did_you_mean(place[-1], known)
-        if better:
-            better = better.replace("mean ", "mean " + "".join(p + "." for p in place[:-1]))
-        return f"{setting} is not a setting.{better or ' Known: ' + ', '.join(known) + '.'}"
+    *way, last = (str(p) for p in first["loc"])
+    group = "".join(p + "." for p in way if p not in ("adamw", "sgd"))  # pydantic adds which of the union was tried
+    setting = group + last
+    match first["type"]:
+        case "extra_forbidden":
+            known = _settings_of(top, way)
+            better = did_you_mean(last, known).replace("mean ", f"mean {group}")
+            return f"{setting} is not a setting.{better or ' Known: ' + ', '.join(known) + '.'}"
+        case "union_tag_not_found":
+            return f"{setting}.name is missing: it says which {last} the other settings are for."
+        case "union_tag_invalid":
+            given, expected = first["ctx"]["tag"], re.findall(r"'(\w+)'", first["ctx"]["expected_tags"])
+            return f"{setting}.name = {given!r}: must be {_either(expected)}.{did_you_mean(given, expected)}"
+        case "literal_error":
+            given, expected = first["input"], re.findall(r"'([^']+)'", first["ctx"]["expected"])
+            return f"{setting} = {given!r}: must be {_either(expected)}.{did_you_mean(str(given), expected)}"
+        case str(kind) if kind == TOGETHER:
+            return f"{setting}.{first['msg']}"
     return f"{setting} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
 
 
-def _settings_of(model: type[BaseModel], place: list[str]) -> list[str]:
-    for part in place:
-        for name, field in model.model_fields.items():
-            if part == name:
-                kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
-                models = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
-                model = models[0] if models else model
-    return list(model.model_fields)
+def _either(words: list[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
+
+def _settings_of(model: type[BaseModel], way: list[str]) -> list[str]:
+    """Return the settings of the group that stands at the end of `way`; a union's group goes by its `name`."""
+    groups = [model]
+    for part in way:
+        field = groups[0].model_fields.get(part)
+        if field is None:
+            groups = [g for g in groups if g.model_fields["name"].default == part]
+        else:
+            kinds = (field.annotation, *getattr(field.annotation, "__args__", ()))
+            groups = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+    return list(groups[0].model_fields)
 
 
 def _line_of(setting: str, text: str) -> str:
-    last = setting.rsplit(".", 1)[-1]
+    """Return ``, line 12``: where the setting stands, else the innermost group around it; empty where neither does."""
+    section, found = "", ""
     for number, line in enumerate(text.splitlines(), 1):
-        if line.split("=", 1)[0].strip() == last:
+        if line.lstrip().startswith("["):
+            path = section = line.split("]")[0].strip(" \t[")
+        else:
+            path = f"{section}.{line.split('=')[0]}".strip(".")
+        path = re.sub(r"[\s'\"]", "", path)
+        if path == setting:
             return f", line {number}"
-    return ""
+        if setting.startswith(path + "."):
+            found = f", line {number}"
+    return found
