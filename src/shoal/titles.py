@@ -13,5 +13,6 @@ TITLES = ("title", "name", "original_title", "text")
 def titles(items: pl.DataFrame) -> pl.DataFrame:
     """Return item_id (String) and title (String, never null) of each item."""
     column = next((c for c in TITLES if items.schema.get(c) == pl.String), ITEM)
-    called = pl.coalesce(pl.col(column).cast(pl.String), pl.col(ITEM).cast(pl.String))
-    return items.select(pl.col(ITEM).cast(pl.String), title=called)
+    called, by_id = pl.col(column).cast(pl.String), pl.col(ITEM).cast(pl.String)
+    blank = called.is_null() | (called.str.strip_chars() == "")
+    return items.select(by_id, title=pl.when(blank).then(by_id).otherwise(called))
