@@ -134,7 +134,8 @@ def _numbers(items: pl.DataFrame) -> tuple[tuple[str, float, float], ...]:
 
 def _number_column(items: pl.DataFrame, column: str) -> np.ndarray | None:
     if column in items.columns and items.schema[column].is_numeric():
-        return items[column].cast(pl.Float64).to_numpy()
+        values = items[column].cast(pl.Float64).to_numpy()
+        return np.where(np.isfinite(values), values, np.nan)
     if column != "(year)":
         return None
     texts = [c for c, t in items.schema.items() if t == pl.String and c != ITEM]
