@@ -213,8 +213,12 @@ class _Store:
         paths = self.shards()
         if len(paths) <= MANY_SHARDS:
             return []
-        limit = SMALL_TEXTS * (32 + 4 * self.width)
-        return [p for p in paths if p.exists() and p.stat().st_size < limit]
+        limit, small = SMALL_TEXTS * (32 + 4 * self.width), []
+        for path in paths:
+            with contextlib.suppress(OSError):  # another process may tidy up at the same time
+                if path.stat().st_size < limit:
+                    small.append(path)
+        return small
 
     def _load(self, path: Path) -> tuple[np.ndarray, np.ndarray] | None:
         """Return keys and vectors of a shard; None where it is damaged (it is removed) or gone."""
