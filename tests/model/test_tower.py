@@ -123,7 +123,7 @@ def test_ordinal_chances_are_those_of_a_cumulative_link():
     score = 0.7
     below = 1 / (1 + np.exp(-(cuts - score)))
     expected = np.diff(np.r_[0, below, 1])
-    np.testing.assert_allclose(head.probabilities(torch.tensor([score]))[0].detach(), expected, atol=1e-6)
+    np.testing.assert_allclose(head.log_chances(torch.tensor([score]))[0].exp().detach(), expected, atol=1e-6)
     mean, spread = (x.item() for x in head.expected(torch.tensor([score])))
     levels = np.arange(1, 6)
     assert mean == pytest.approx(expected @ levels, abs=1e-5)
