@@ -16,7 +16,7 @@ from shoal.model.heads import RankingHead, RatingHead
 from shoal.model.network import Network, levels_of
 from shoal.model.pasts import Values, pasts
 from shoal.model.sequence import Sequence
-from shoal.model.tower import ItemSide
+from shoal.model.tower import Events, ItemSide, UserTower
 
 STARS = Scale(1.0, 5.0, (1.0, 2.0, 3.0, 4.0, 5.0))
 
@@ -154,3 +154,25 @@ def test_the_ranking_loss_is_cross_entropy():
 
 def test_a_continuous_scale_is_cut_into_21_levels():
     assert levels_of(Scale(-10.0, 10.0)).tolist() == list(range(-10, 11))
+
+
+def test_pooling_before_the_values_are_made_is_attention_as_in_the_books():
+    torch.manual_seed(3)
+    tower = UserTower(16, 4, dropout=0.0).eval()
+    vectors = torch.randn(12, 16)
+    events = Events(torch.randint(12, (5, 7)), torch.randn(5, 7), 3 * torch.rand(5, 7), torch.rand(5, 7) < 0.7)
+    users, weights = tower(vectors, events)
+
+    position = torch.log1p(torch.arange(6.0, -1, -1)).expand(5, 7)
+    clock = torch.stack([events.ages, position], dim=2)
+    given = torch.stack([events.values, events.values**2], dim=2)
+    tokens = vectors[events.items] + tower.rating(given) + tower.age(clock / 5)
+    tokens = torch.cat([tower.newcomer.expand(5, 1, 16), tokens], dim=1)
+    slopes = F.pad(clock, (0, 0, 1, 0)) @ tower.slope.T  # (users, places, heads)
+    keys, values = (layer(tokens).view(5, 8, 4, 4).transpose(1, 2) for layer in (tower.key, tower.value))
+    query = tower.query[None, :, None].expand(5, 4, 1, 4)
+    bias = slopes.transpose(1, 2).masked_fill(~F.pad(events.mask, (1, 0), value=True)[:, None], -torch.inf)[:, :, None]
+    expected = F.scaled_dot_product_attention(query, keys, values, bias, scale=1.0)[:, :, 0].flatten(1)
+
+    torch.testing.assert_close(users, tower.norm(expected + tower.out(expected)))
+    torch.testing.assert_close(weights, (keys @ query.transpose(2, 3) + bias.transpose(2, 3))[..., 0].softmax(2))

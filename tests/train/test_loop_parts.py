@@ -141,6 +141,12 @@ def test_a_sample_of_everything_is_the_full_softmax(monkeypatch):
     torch.testing.assert_close(sampled, full, atol=1e-5, rtol=0)
 
 
+def test_a_catalogue_of_one_item_can_be_sampled():
+    made = network(config(), 1).eval()
+    ranking, _ = loop._losses(made, made.item_parts(), question(1), (1.0, 0.0), True)
+    assert ranking.item() == 0  # there is nothing else to choose
+
+
 def test_a_sample_stands_for_the_whole_catalogue(monkeypatch):
     monkeypatch.setattr(loop, "SAMPLE", 600)
     made, one = network(config(), 2_000).eval(), question(2_000)

@@ -182,7 +182,7 @@ def _sampled(network: Network, parts: ItemParts, users: Tensor, one: Batch) -> T
     sample = torch.unique(torch.cat([wanted, torch.randint(items, (SAMPLE,))]))
     place = torch.full((items,), -1)
     place[sample] = torch.arange(len(sample))
-    log_chance = torch.full((items,), math.log(-math.expm1(SAMPLE * math.log1p(-1 / items))))
+    log_chance = torch.full((items,), math.log(1 - (1 - 1 / items) ** SAMPLE))
     log_chance[wanted] = 0
     logits = network.ranking(users, parts.vectors[sample], parts.ranking[sample])
     return RankingHead.sampled_loss(logits, log_chance[sample], place[one.targets].clamp_min(0), one.liked)
