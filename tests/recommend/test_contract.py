@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from shoal.config import Tower
 from shoal.data.histories import Histories, histories
 from shoal.data.ids import Ids
 from shoal.data.synthetic import planted_world
+from shoal.model.network import Network
+from shoal.model.pasts import Values
+from shoal.model.sequence import Sequence
 from shoal.recommend.blend import Blend
 from shoal.recommend.by_segment import BySegment
 from shoal.recommend.factors import Factors
@@ -56,17 +61,25 @@ def by_segment():
     return Whole(lambda past: (past.counts % 2).astype(np.int32), everyone, popularity)
 
 
+def sequence():
+    """The tower as it starts, which is as personal as a trained one."""
+    torch.manual_seed(0)
+    popularity, settings = torch.arange(60).float(), Tower(width=16, heads=2, history=20)
+    network = Network(torch.from_numpy(FEATURES), popularity, settings, kind="ordinal", scale=None)
+    return Sequence(network, Values(3.0, 1.0, log=False), settings.history)
+
+
 MODELS = {
     "popularity": Popularity,
     "trending": lambda: Popularity(30.0),
     "item_item": lambda: ItemItem(20.0),
     "factors": lambda: Factors(8, seed=3),
     "liked item_item": lambda: Liked(ItemItem(20.0), 4.0),
+    "sequence": sequence,
     "text": text,
     "by_segment": by_segment,
     "blend": blend,
 }
-PERSONAL = ["item_item", "factors", "blend"]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +126,7 @@ class TestEveryRecommender:
     def test_a_user_without_a_past_gets_numbers_or_an_honest_nan(self, name, past):
         nobody = past.where(np.zeros(len(past.items), bool)).take(np.array([0, 1]))
         scores = MODELS[name]().fit(past).score(nobody)
-        if name in ("popularity", "trending", "blend"):
+        if name in ("popularity", "trending", "sequence", "blend"):
             assert np.isfinite(scores).any()
         else:
             assert np.isnan(scores).all()
@@ -121,7 +134,7 @@ class TestEveryRecommender:
     def test_an_item_that_nobody_used_is_unknown_but_to_those_who_read_texts(self, name, past):
         without = past.where(past.items != 7)
         scores = MODELS[name]().fit(without).score(without)[:, 7]
-        if name in ("text", "blend"):
+        if name in ("sequence", "text", "blend"):
             assert np.isfinite(scores).all()
         else:
             assert np.isnan(scores).all()
