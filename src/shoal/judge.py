@@ -23,7 +23,7 @@ from shoal.errors import ConfigError
 from shoal.evaluate import beyond, ranking, rating, warmth
 from shoal.evaluate.compare import paired
 from shoal.evaluate.per_user import PerUser
-from shoal.learn import Around, learn
+from shoal.learn import Around, learn, relevance
 from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import Progress
 from shoal.seeding import generator
@@ -154,8 +154,8 @@ def evaluate(
     if share is not None:
         options["users_share" if protocol in ("strong", "cold-user") else "share"] = share
     options |= {name: value for name, value in (("shown", shown), ("order", order)) if value is not None}
-    if protocol == "strong" and data.scale is not None:
-        options["relevant_from"] = config.recommend.relevant_from or data.scale.at(0.7)
+    if protocol == "strong":
+        options["relevant_from"] = relevance(data, config)
     held = split_by(data, protocol, **options)
     around = Around(progress or Progress(), device, cache)
     learnt = learn(held.train, _as_asked(config, protocol), around, n=n, cutoff=held.cutoff)
@@ -192,7 +192,7 @@ def judge(learnt: Learnt, held: Split, *, n: int, seed: int) -> Judgement:
         for metric, measure in METRICS.items():
             scores[f"{metric}@{n}"] = {m: measure(t, truth, n=n) for m, t in lists.items()}
         rows += _beyond(lists, learnt, held, n)
-        by_warmth = _by_warmth(lists, truth, counts, held, n, seed)
+        by_warmth = _by_warmth(lists, scores[f"ndcg@{n}"], truth, counts, held, n, seed)
     if learnt.rater is not None:
         scores |= _ratings(learnt, held)
     table = pl.DataFrame([_row(m, metric, p, seed) for metric, by in scores.items() for m, p in by.items()] + rows)
@@ -309,7 +309,13 @@ WARMTH = {
 
 
 def _by_warmth(
-    lists: dict[str, pl.DataFrame], truth: pl.DataFrame, shown: pl.DataFrame, held: Split, n: int, seed: int
+    lists: dict[str, pl.DataFrame],
+    judged: dict[str, PerUser],
+    truth: pl.DataFrame,
+    shown: pl.DataFrame,
+    held: Split,
+    n: int,
+    seed: int,
 ) -> pl.DataFrame:
     """Return NDCG of each model by how many events were known of the user, and of the item."""
     items = warmth.event_counts(held.train.interactions, ITEM)
@@ -319,7 +325,7 @@ def _by_warmth(
 
     parts = [pl.DataFrame(schema=WARMTH)]
     for model in lists:
-        by_user = warmth.by_warmth(measure(model)(truth), shown, seed=seed)
+        by_user = warmth.by_warmth(judged[model], shown, seed=seed)
         by_item = warmth.by_item_warmth(measure(model), truth, items, seed=seed)
         for side, table in (("user", by_user), ("item", by_item)):
             named = table.with_columns(model=pl.lit(model), metric=pl.lit(f"ndcg@{n}"), side=pl.lit(side))

@@ -140,7 +140,7 @@ def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff:
     vectors = encode_items(data, config, around, cutoff)
     with around.stage("tables"):
         inner = _inner(data, items, config)
-        relevant_from = _relevant_from(data, config)
+        relevant_from = relevance(data, config)
         seen = np.bincount(inner.train.items, minlength=len(items)) > 0
         features = Features.fit(vectors, data.items, seen)
         matrix = features.of(vectors, data.items)
@@ -217,7 +217,8 @@ def _rows(interactions: pl.DataFrame, users: Ids, items: Ids, config: Config) ->
     return histories(interactions, users, items, seed=config.seed)
 
 
-def _relevant_from(data: Dataset, config: Config) -> float | None:
+def relevance(data: Dataset, config: Config) -> float | None:
+    """Return the rating from which an event is a hit; None where nobody rated, and every event is."""
     if data.scale is None:
         return None
     given = config.recommend.relevant_from
@@ -278,7 +279,7 @@ def _blend(
     held = inner.held_out(relevant_from, n, config.seed)
     if not held.past.n_users:
         raise NotEnoughDataError(
-            f"No user has a held-out event rated {relevant_from:g} or better, so nothing can be tuned. "
+            f"No user has a held-out event rated {relevant_from} or better, so nothing can be tuned. "
             "Lower recommend.relevant_from."
         )
 

@@ -281,7 +281,7 @@ def fit(
     config : Config, optional
     work : path, optional
         A folder for the work so far: a fit that is stopped at any moment and called again with the same data, settings
-        and folder goes on, and ends at the same numbers. What stands there for other data or settings is removed.
+        and folder goes on, and ends at the same numbers. The work of another fit that stands there is removed.
     device : str
         For the language model: ``auto``, ``cpu``, ``cuda``, ``mps``.
     cache : path, "default" or None
@@ -295,6 +295,8 @@ def fit(
         There are too few users, items or events.
     EncoderError
         The language model cannot be had.
+    StoreError
+        `work` holds something that no fit put there.
     """
     config = config or Config()
     folder = None if cache is None else cache if cache == "default" else Path(cache)

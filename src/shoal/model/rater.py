@@ -139,7 +139,7 @@ class Stack:
     Parameters
     ----------
     experts : list of Expert
-        The first is the plain baseline, the last is the tower.
+        The first is the plain baseline.
     scale : Scale
     """
 
@@ -151,14 +151,12 @@ class Stack:
     def fit(self, train: Histories, past: Histories, future: Histories) -> Self:
         """Fit the experts on `train`, and weigh them by how they foretell `future` from `past`."""
         self.refit(train)
-        future = _rated(future)
+        past, future = _rated(past), _rated(future)
         users, items, truth = future.users, future.items, future.values.astype(np.float64)
         if len(truth) >= LEAST_ROWS:
-            said = self._experts(past, users, items)
+            said, terms = self._ask(past, users, items)
             self.weights_ = _weights(said, truth)
-            rest = np.square(truth - self._mix(said))
-            terms = self._spread_terms(past, users, items)
-            self.spread_ = nnls(terms, rest)[0]
+            self.spread_ = nnls(terms, np.square(truth - self._mix(said)))[0]
         return self
 
     def refit(self, everything: Histories) -> Self:
@@ -182,8 +180,8 @@ class Stack:
         """
         pasts = _rated(pasts)
         known, rows = items >= 0, np.maximum(items, 0)
-        rating = np.where(known, self._mix(self._experts(pasts, users, rows)), self.bias(pasts, users, items))
-        terms = self._spread_terms(pasts, users, rows)
+        said, terms = self._ask(pasts, users, rows)
+        rating = np.where(known, self._mix(said), self.bias(pasts, users, items))
         terms[~known, 2], terms[~known, 3] = 1.0, terms[:, 3].max(initial=0)
         spread = np.sqrt(np.maximum(terms @ self.spread_, 1e-6))
         return rating.clip(self.scale.low, self.scale.high).astype(np.float32), spread.astype(np.float32)
@@ -192,17 +190,21 @@ class Stack:
         """Return what the plain baseline says, (pairs,), within the scale."""
         return self.experts[0].predict(_rated(pasts), users, items).clip(self.scale.low, self.scale.high)
 
-    def _experts(self, pasts: Histories, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        return np.stack([e.predict(pasts, users, items) for e in self.experts], axis=1).astype(np.float64)
+    def _ask(self, pasts: Histories, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the experts say, (pairs, experts), and the terms of the spread, (pairs, 4)."""
+        said, variance = [], np.zeros(len(users))
+        for expert in self.experts:
+            if isinstance(expert, TowerRater):
+                rating, variance = expert.expect(pasts, users, items)
+            else:
+                rating = expert.predict(pasts, users, items)
+            said.append(rating)
+        known = 1 / (pasts.counts[users] + 1), 1 / (self.counts_[items] + 1)
+        terms = np.stack([np.ones(len(users)), *known, variance], axis=1)
+        return np.stack(said, axis=1).astype(np.float64), terms.astype(np.float64)
 
     def _mix(self, said: np.ndarray) -> np.ndarray:
         return self.weights_[0] + said @ self.weights_[1:]
-
-    def _spread_terms(self, pasts: Histories, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        tower = self.experts[-1]
-        variance = tower.expect(pasts, users, items)[1] if isinstance(tower, TowerRater) else np.zeros(len(users))
-        known = 1 / (pasts.counts[users] + 1), 1 / (self.counts_[items] + 1)
-        return np.stack([np.ones(len(users)), *known, variance], axis=1).astype(np.float64)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return what was learnt."""
