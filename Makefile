@@ -8,7 +8,7 @@ RUN ?= runs/demo
 WORKERS ?= 2
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help install demo test check format docs clean
+.PHONY: help install demo test check format docs peers clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -44,5 +44,16 @@ format: install  ## format and mend what ruff can mend
 docs: install  ## write what is generated: docs/reference, the README's tree
 	$(BIN)/python scripts/docs.py
 
+PEERS := benchmarks/peers
+
+peers: .venv-peers/installed .venv-rectools/installed  ## environments of the peers, for benchmarks/compare.py
+
+.venv-peers/installed: $(PEERS)/requirements.txt
+.venv-rectools/installed: $(PEERS)/requirements-rectools.txt
+.venv-%/installed:
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
+	@touch $@
+
 clean:  ## remove .venv, runs and caches
-	rm -rf .venv runs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peers .venv-rectools runs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -62,7 +62,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
     def count(*outcomes: str) -> int:
         reports = [r for outcome in outcomes for r in terminalreporter.stats.get(outcome, [])]
-        return len({r.nodeid for r in reports if ("needs", "shared data") in map(tuple, r.user_properties)})
+        return len(
+            {r.nodeid for r in reports if ("needs", "shared data") in map(tuple, getattr(r, "user_properties", ()))}
+        )
 
     ran, skipped = count("passed", "failed", "xfailed", "error"), count("skipped")
     terminalreporter.write_line(f"tests with the real data of ../shared/data: {ran} ran, {skipped} skipped")

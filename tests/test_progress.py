@@ -29,6 +29,20 @@ def test_a_line_tells_done_rate_and_time_left(lines):
     assert stream.getvalue().splitlines()[0] == "encode items  4,000/9,742 texts  400/s  eta 14s"
 
 
+def test_a_line_is_written_in_one_piece_so_that_nothing_comes_between_it_and_its_end():
+    class Pieces(io.StringIO):
+        def write(self, text):
+            pieces.append(text)
+            return super().write(text)
+
+    pieces = []
+    told = LineProgress(Pieces())
+    told.warn("one of them")
+    with told.task("fit", total=1) as task:
+        task.advance()
+    assert pieces == ["warning: one of them\n", "fit  1  in 0s\n"]
+
+
 def test_lines_come_no_more_often_than_asked(lines):
     told, stream, clock = lines
     with told.task("fit", total=100) as task:

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shoal import judge
+    from shoal.adapt.finetune import finetune
+    from shoal.adapt.keep import load_rater
+    from shoal.adapt.settings import Finetune
     from shoal.config import Config
     from shoal.data.dataset import Dataset
     from shoal.data.demo import demo_data
@@ -28,14 +31,17 @@ __version__ = "0.1.0"
 __all__ = [
     "Config",
     "Dataset",
+    "Finetune",
     "Judgement",
     "Run",
     "ShoalError",
     "__version__",
     "demo_data",
+    "finetune",
     "fit",
     "judge",
     "load",
+    "load_rater",
     "read",
     "read_texts",
 ]
@@ -43,12 +49,15 @@ __all__ = [
 _HOME = {
     "Config": "shoal.config",
     "Dataset": "shoal.data.dataset",
+    "Finetune": "shoal.adapt.settings",
     "Judgement": "shoal.judge",
     "Run": "shoal.pipeline",
     "ShoalError": "shoal.errors",
     "demo_data": "shoal.data.demo",
+    "finetune": "shoal.adapt.finetune",
     "fit": "shoal.pipeline",
     "load": "shoal.pipeline",
+    "load_rater": "shoal.adapt.keep",
     "read": "shoal.data.read",
     "read_texts": "shoal.data.texts",
 }

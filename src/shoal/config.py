@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,153 +19,14 @@ TOGETHER = "settings_together"
 """The kind of error where two settings of a group do not go together; its message begins with one of them."""
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """A group of settings: frozen, with no unknown names and no number that is none."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-class Text(_Settings):
-    """How tables become language."""
-
-    item_template: str | None = None
-    """Such as ``"{title}. {genres}. tags: {tags}"``; None makes one from the columns found."""
-    event_template: str = "{date}: {item}, {rating}"
-    """One event of a user's past; a part whose field is missing is left out."""
-    history_tokens: Annotated[int, Field(ge=16, le=32_768)] = 256
-    """Token budget of a user's past; the newest events are kept."""
-
-
-class Encode(_Settings):
-    """Which language model turns texts into vectors."""
-
-    encoder: str = "minilm"
-    """``minilm`` (all-MiniLM-L6-v2, comes with the install), a Hugging Face hub name, or a folder."""
-    max_tokens: Annotated[int, Field(ge=8, le=32_768)] = 128
-    """Longer texts are cut, and counted."""
-    pooling: Literal["auto", "mean", "cls", "last"] = "auto"
-    """``auto``: what the model's folder says, else mean for encoders and last for decoders."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """``auto`` takes bfloat16 where the device has it in hardware."""
-
-
-class AdamW(_Settings):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
-
-    name: Literal["adamw"] = "adamw"
-    lr: Annotated[float, Field(gt=0, le=1)] = 2e-3
-    """Learning rate at its highest."""
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
-    """Pull of the weights towards zero, apart from the gradient."""
-
-
-class SGD(_Settings):
-    """Stochastic gradient descent with Nesterov momentum."""
-
-    name: Literal["sgd"] = "sgd"
-    lr: Annotated[float, Field(gt=0, le=100)] = 0.5
-    """Learning rate at its highest."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Share of the last step that is kept."""
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = 1e-5
-    """Pull of the weights towards zero, as part of the gradient."""
-
-
-class Tower(_Settings):
-    """The user tower: attention over the past."""
-
-    width: Annotated[int, Field(ge=4, le=1024)] = 64
-    """Width of item and user vectors."""
-    heads: Annotated[int, Field(ge=1, le=32)] = 4
-    """Attention heads; must divide `width`."""
-    history: Annotated[int, Field(ge=1, le=4096)] = 100
-    """Newest events that the tower reads."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of events and of hidden units left out in training."""
-    delta_bound: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """Largest length of an item's own offset beside its text vector, which has length 1; 0: text alone."""
-    delta_dropout: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """How often an item is trained on its text alone, so that unseen items work."""
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % self.heads:
-            near = max(n for n in range(1, self.heads) if self.width % n == 0)
-            raise PydanticCustomError(
-                TOGETHER,
-                "heads = {heads}: must divide width = {width}. Take {near}, say.",
-                {"heads": self.heads, "width": self.width, "near": near},
-            )
-        return self
-
-
-class Train(_Settings):
-    """How the tower learns."""
-
-    optimizer: Annotated[AdamW | SGD, Field(discriminator="name")] = AdamW()
-    epochs: Annotated[int, Field(ge=0, le=10_000)] = 40
-    """At most; early stopping usually ends before."""
-    batch_users: Annotated[int, Field(ge=1, le=65_536)] = 256
-    """Pasts in a step, at most; small data take fewer, so that an epoch has some steps."""
-    patience: Annotated[int, Field(ge=1, le=1000)] = 4
-    """Checks without a better validation score before training stops."""
-    rating_head: Literal["ordinal", "regression", "classification"] = "ordinal"
-    """How ratings are learnt: by cumulative link, squared error or cross entropy."""
-    softmax: Literal["auto", "full", "sampled"] = "auto"
-    """Ranking over the whole catalogue or over sampled items; ``auto`` samples above 20,000 items."""
-    rating_share: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Weight of the rating loss beside the ranking loss; 0 trains ranking alone, 1 rating alone."""
-
-
-class Segment(_Settings):
-    """How users are grouped."""
-
-    n: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Number of segments; None chooses it and says why."""
-    at_most: Annotated[int, Field(ge=2, le=1000)] = 12
-    """Largest number that is tried when `n` is None."""
-    min_events: Annotated[int, Field(ge=1, le=10_000)] = 5
-    """Users with fewer events stay unassigned (-1)."""
-
-
-class Recommend(_Settings):
-    """What is recommended from, and what counts as a hit."""
-
-    relevant_from: float | None = None
-    """Ratings from here up count as liked; None takes 70 % of the way up the scale (4 of 5)."""
-    half_life_days: Annotated[float, Field(gt=0)] | None = None
-    """Half-life of popularity; None lets validation choose, and ignores age where there are no times."""
-    factors: Annotated[int, Field(ge=2, le=1024)] = 64
-    """Width of the matrix factorisation."""
-    max_item_item: Annotated[int, Field(ge=10, le=50_000)] = 12_000
-    """Items in the item-item model, most used first (memory grows with the square: 12,000 take 1.2 GB)."""
-
-
-class Validation(_Settings):
-    """How settings, weights and stopping are chosen inside the training data."""
-
-    protocol: Literal["auto", "random", "temporal", "last-out", "strong"] = "auto"
-    """``auto``: each user's newest events where times exist, else random ones."""
-    share: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
-    """Share of events (or of users, for strong) held out."""
-
-
-class Config(_Settings):
-    """All settings of a run.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown setting (with the closest known one), a wrong type or a value out of range.
-    """
-
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Same seed, same machine, same run."""
-    text: Text = Text()
-    encode: Encode = Encode()
-    tower: Tower = Tower()
-    train: Train = Train()
-    segment: Segment = Segment()
-    recommend: Recommend = Recommend()
-    validation: Validation = Validation()
+class Whole(Settings):
+    """All settings of something: what is wrong is said in one sentence, as a `ConfigError`."""
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -197,21 +58,189 @@ class Config(_Settings):
             raise ConfigError(f"{error!s} ({path}{_line_of(setting, text)})") from None
 
 
+class Text(Settings):
+    """How tables become language."""
+
+    item_template: str | None = None
+    """Such as ``"{title}. {genres}. tags: {tags}"``; None makes one from the columns found."""
+    event_template: str = "{date}: {item}, {rating}"
+    """One event of a user's past; a part whose field is missing is left out."""
+    history_tokens: Annotated[int, Field(ge=16, le=32_768)] = 256
+    """Token budget of a user's past; the newest events are kept."""
+
+
+class Encode(Settings):
+    """Which language model turns texts into vectors."""
+
+    encoder: str = "auto"
+    """``minilm`` (all-MiniLM-L6-v2, English) or ``multilingual`` (multilingual-e5-small), which come with the install,
+    a Hugging Face hub name, or a folder. ``auto`` is minilm where the items' texts are mainly English, else
+    multilingual; a run keeps what was picked."""
+    max_tokens: Annotated[int, Field(ge=8, le=32_768)] = 128
+    """Longer texts are cut, and counted."""
+    pooling: Literal["auto", "mean", "cls", "last"] = "auto"
+    """``auto``: what the model's folder says, else mean for encoders and last for decoders."""
+    engine: Literal["torch", "onnx", "openvino"] = "torch"
+    """What runs the model. ``onnx`` and ``openvino`` export it once and check the export on your own texts."""
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    """``auto`` takes bfloat16 where torch or OpenVINO has it in hardware; int8 wants onnx or openvino."""
+    force: bool = False
+    """Take an exported model although its vectors have a mean cosine under .99 to those of torch in float32."""
+
+    @model_validator(mode="after")
+    def _engine_has_precision(self) -> Self:
+        if self.engine == "torch" and self.precision == "int8":
+            raise PydanticCustomError(
+                TOGETHER,
+                "precision = 'int8': torch has no int8 that is near enough (cosine .93). Take encode.engine = "
+                "'openvino' or 'onnx', or another precision.",
+            )
+        if self.engine == "onnx" and self.precision == "bfloat16":
+            raise PydanticCustomError(
+                TOGETHER,
+                "precision = 'bfloat16': ONNX Runtime has none on a processor. Take float32 or int8, or encode.engine "
+                "= 'openvino'.",
+            )
+        return self
+
+
+class AdamW(Settings):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+
+    name: Literal["adamw"] = "adamw"
+    lr: Annotated[float, Field(gt=0, le=1)] = 2e-3
+    """Learning rate at its highest."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
+    """Pull of the weights towards zero, apart from the gradient."""
+
+
+class SGD(Settings):
+    """Stochastic gradient descent with Nesterov momentum."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: Annotated[float, Field(gt=0, le=100)] = 0.5
+    """Learning rate at its highest."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of the last step that is kept."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 1e-5
+    """Pull of the weights towards zero, as part of the gradient."""
+
+
+class Tower(Settings):
+    """The user tower: attention over the past."""
+
+    width: Annotated[int, Field(ge=4, le=1024)] = 64
+    """Width of item and user vectors."""
+    heads: Annotated[int, Field(ge=1, le=32)] = 4
+    """Attention heads; must divide `width`."""
+    history: Annotated[int, Field(ge=1, le=4096)] = 100
+    """Newest events that the tower reads."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of events and of hidden units left out in training."""
+    delta_bound: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """Largest length of an item's own offset beside its text vector, which has length 1; 0: text alone."""
+    delta_dropout: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """How often an item is trained on its text alone, so that unseen items work."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads:
+            near = max(n for n in range(1, self.heads) if self.width % n == 0)
+            raise PydanticCustomError(
+                TOGETHER,
+                "heads = {heads}: must divide width = {width}. Take {near}, say.",
+                {"heads": self.heads, "width": self.width, "near": near},
+            )
+        return self
+
+
+class Train(Settings):
+    """How the tower learns."""
+
+    optimizer: Annotated[AdamW | SGD, Field(discriminator="name")] = AdamW()
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 40
+    """At most; early stopping usually ends before."""
+    batch_users: Annotated[int, Field(ge=1, le=65_536)] = 256
+    """Pasts in a step, at most; small data take fewer, so that an epoch has some steps."""
+    patience: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Checks without a better validation score before training stops."""
+    rating_head: Literal["ordinal", "regression", "classification"] = "ordinal"
+    """How ratings are learnt: by cumulative link, squared error or cross entropy."""
+    softmax: Literal["auto", "full", "sampled"] = "auto"
+    """Ranking over the whole catalogue or over sampled items; ``auto`` samples above 20,000 items."""
+    rating_share: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Weight of the rating loss beside the ranking loss; 0 trains ranking alone, 1 rating alone."""
+
+
+class Segment(Settings):
+    """How users are grouped."""
+
+    n: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Number of segments; None chooses it and says why."""
+    at_most: Annotated[int, Field(ge=2, le=1000)] = 12
+    """Largest number that is tried when `n` is None."""
+    min_events: Annotated[int, Field(ge=1, le=10_000)] = 5
+    """Users with fewer events stay unassigned (-1)."""
+
+
+class Recommend(Settings):
+    """What is recommended from, and what counts as a hit."""
+
+    relevant_from: float | None = None
+    """Ratings from here up count as liked; None takes 70 % of the way up the scale (4 of 5)."""
+    half_life_days: Annotated[float, Field(gt=0)] | None = None
+    """Half-life of popularity; None lets validation choose, and ignores age where there are no times."""
+    factors: Annotated[int, Field(ge=2, le=1024)] = 64
+    """Width of the matrix factorisation."""
+    max_item_item: Annotated[int, Field(ge=10, le=50_000)] = 12_000
+    """Items in the item-item model, most used first (memory grows with the square: 12,000 take 1.2 GB)."""
+
+
+class Validation(Settings):
+    """How settings, weights and stopping are chosen inside the training data."""
+
+    protocol: Literal["auto", "random", "temporal", "last-out", "strong"] = "auto"
+    """``auto``: each user's newest events where times exist, else random ones."""
+    share: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
+    """Share of events (or of users, for strong) held out."""
+
+
+class Config(Whole):
+    """All settings of a run.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown setting (with the closest known one), a wrong type or a value out of range.
+    """
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Same seed, same machine, same run."""
+    text: Text = Text()
+    encode: Encode = Encode()
+    tower: Tower = Tower()
+    train: Train = Train()
+    segment: Segment = Segment()
+    recommend: Recommend = Recommend()
+    validation: Validation = Validation()
+
+
 def _explain(error: ValidationError, top: type[BaseModel]) -> str:
     """Say the first thing that is wrong as one sentence that begins with the setting's name."""
     first = error.errors()[0]
     *way, last = (str(p) for p in first["loc"])
-    group = "".join(p + "." for p in way if p not in ("adamw", "sgd"))  # pydantic adds which of the union was tried
+    groups, names = _walk(top, way)
+    group = "".join(name + "." for name in names)
     setting = group + last
     match first["type"]:
         case "extra_forbidden":
-            known = _settings_of(top, way)
+            known = list(groups[0].model_fields)
             better = did_you_mean(last, known).replace("mean ", f"mean {group}")
             return f"{setting} is not a setting.{better or ' Known: ' + ', '.join(known) + '.'}"
         case "union_tag_not_found":
             return f"{setting}.name is missing: it says which {last} the other settings are for."
         case "union_tag_invalid":
-            given, expected = first["ctx"]["tag"], re.findall(r"'(\w+)'", first["ctx"]["expected_tags"])
+            given, expected = first["ctx"]["tag"], re.findall(r"'([^']+)'", first["ctx"]["expected_tags"])
             return f"{setting}.name = {given!r}: must be {_either(expected)}.{did_you_mean(given, expected)}"
         case "literal_error":
             given, expected = first["input"], re.findall(r"'([^']+)'", first["ctx"]["expected"])
@@ -225,17 +254,24 @@ def _either(words: list[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
 
-def _settings_of(model: type[BaseModel], way: list[str]) -> list[str]:
-    """Return the settings of the group that stands at the end of `way`; a union's group goes by its `name`."""
-    groups = [model]
+def _walk(model: type[BaseModel], way: list[str]) -> tuple[list[type[BaseModel]], list[str]]:
+    """Return the groups that may stand at the end of `way`, and `way` without the tags that pydantic adds."""
+    groups, names = [model], []
     for part in way:
         field = groups[0].model_fields.get(part)
-        if field is None:
+        if field is None:  # which group of a union was tried, by its `name`
             groups = [g for g in groups if g.model_fields["name"].default == part]
         else:
-            kinds = (field.annotation, *getattr(field.annotation, "__args__", ()))
-            groups = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
-    return list(groups[0].model_fields)
+            names.append(part)
+            groups = _groups_in(field.annotation)
+    return groups, names
+
+
+def _groups_in(kind: Any) -> list[type[BaseModel]]:
+    """Return the groups of settings that a type names, in unions and annotations too."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [kind]
+    return [group for inner in get_args(kind) for group in _groups_in(inner)]
 
 
 def _line_of(setting: str, text: str) -> str:

@@ -38,7 +38,7 @@ def describe(learnt: Learnt, members: pl.DataFrame) -> pl.DataFrame:
     table = profiles(members, data.interactions, data.items, users=data.users)
     table = table.with_columns(pl.Series("name", ContrastNamer().name(table), pl.String))
     found = {v.segment: v for v in learnt.by_segment.verdicts_}
-    told = [_verdict(found.get(s), s) for s in table[SEGMENT]]
+    told = [verdict_words(found.get(s), s) for s in table[SEGMENT]]
     return pl.concat([table, pl.DataFrame(told, schema=VERDICT)], how="horizontal")
 
 
@@ -50,9 +50,12 @@ VERDICT = {
     "verdict": pl.String(),
 }
 """What held-out events say of a segment."""
+NO_BASE = "popularity finds none"
+"""Instead of a gain over everyone's popular items, where these find next to nothing."""
 
 
-def _verdict(found: Verdict | None, segment: int) -> dict[str, Any]:
+def verdict_words(found: Verdict | None, segment: int) -> dict[str, Any]:
+    """Return the columns of `VERDICT` for a segment; None: it was not compared."""
     if found is None:
         served = "served by everyone's models"
         why = served if segment < 0 else f"{served}: too few users to compare"
@@ -60,7 +63,9 @@ def _verdict(found: Verdict | None, segment: int) -> dict[str, Any]:
     gain, low, high = found.popular_gain, found.popular_low, found.popular_high
     own = f"{found.local - found.everyone:+.4f} ndcg@10 ({found.low:+.4f} to {found.high:+.4f})"
     verdict = f"own model helps: {own}" if found.helps else f"everyone's model serves it; an own one: {own}"
-    words = f"{100 * gain:+.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+    words = NO_BASE
+    if gain is not None and low is not None and high is not None:
+        words = f"{100 * gain:+.0f} % ({100 * low:.0f} to {100 * high:.0f})"
     return {"lift": gain, "lift_low": low, "lift_high": high, "gain": words, "verdict": verdict}
 
 

@@ -91,10 +91,11 @@ def _device() -> list[Fact]:
 
 
 def _encoder(name: str) -> Fact:
-    from shoal.encode.lm import LanguageModel
+    from shoal.config import Encode
+    from shoal.encode.open import open_encoder
 
     try:
-        model = LanguageModel(name)
+        model = open_encoder(Encode(encoder=name))
         model.encode(["a shoal is a group of fish that swim together"])
     except ShoalError as error:
         return Fact("language model", f"{name}: not usable", str(error))

@@ -21,8 +21,8 @@ from shoal.data.leakage import Split
 from shoal.data.split import split as split_by
 from shoal.errors import ConfigError
 from shoal.evaluate import beyond, ranking, rating, warmth
-from shoal.evaluate.compare import paired
-from shoal.evaluate.per_user import PerUser
+from shoal.evaluate.compare import all_paired
+from shoal.evaluate.per_user import PerUser, intervals
 from shoal.learn import Around, learn, relevance
 from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import Progress
@@ -158,7 +158,7 @@ def evaluate(
         options["relevant_from"] = relevance(data, config)
     held = split_by(data, protocol, **options)
     around = Around(progress or Progress(), device, cache)
-    learnt = learn(held.train, _as_asked(config, protocol), around, n=n, cutoff=held.cutoff)
+    learnt = learn(held.train, as_asked(config, protocol), around, n=n, cutoff=held.cutoff)
     return judge(learnt, held, n=n, seed=seed)
 
 
@@ -168,7 +168,7 @@ def check_n(n: int) -> None:
         raise ConfigError(f"n = {n}: a list needs at least 1 place. Give n=10, say.")
 
 
-def _as_asked(config: Config, protocol: str) -> Config:
+def as_asked(config: Config, protocol: str) -> Config:
     """Tune on the kind of question that will be asked, unless the settings say otherwise."""
     if config.validation.protocol != "auto" or protocol in ("cold-item", "cold-user"):
         return config
@@ -188,14 +188,14 @@ def judge(learnt: Learnt, held: Split, *, n: int, seed: int) -> Judgement:
     rows: list[dict[str, Any]] = []
     by_warmth = pl.DataFrame(schema=WARMTH)
     if truth.height:
-        lists = {m: _lists(learnt, m, pasts, users, n, held) for m in RANKERS if m == "blend" or m in learnt.models}
+        lists = _lists(learnt, pasts, users, n, held)
         for metric, measure in METRICS.items():
             scores[f"{metric}@{n}"] = {m: measure(t, truth, n=n) for m, t in lists.items()}
         rows += _beyond(lists, learnt, held, n)
         by_warmth = _by_warmth(lists, scores[f"ndcg@{n}"], truth, counts, held, n, seed)
     if learnt.rater is not None:
         scores |= _ratings(learnt, held)
-    table = pl.DataFrame([_row(m, metric, p, seed) for metric, by in scores.items() for m, p in by.items()] + rows)
+    table = pl.DataFrame(_rows(scores, seed) + rows)
     return Judgement(held.protocol, n, table, _differences(scores, seed), by_warmth, notes)
 
 
@@ -208,14 +208,15 @@ def _sample(truth: pl.DataFrame, seed: int, notes: tuple[str, ...]) -> tuple[Ids
     return Ids(users.take(chosen)), (*notes, note)
 
 
-def _lists(learnt: Learnt, model: str, pasts: Histories, users: Ids, n: int, held: Split) -> pl.DataFrame:
+def _lists(learnt: Learnt, pasts: Histories, users: Ids, n: int, held: Split) -> dict[str, pl.DataFrame]:
+    """Return the list of each model that there is, as a table."""
     allowed = None
     if held.candidates is not None:
         allowed = np.zeros(len(learnt.items), bool)
         allowed[learnt.items.rows(held.candidates)] = True
     n = min(n, len(learnt.items) if allowed is None else int(allowed.sum()))
-    items, scores, _ = learnt.best(pasts, n, model=model, allowed=allowed)
-    return as_lists(users, learnt.items, items, scores)
+    found = learnt.best_by(pasts, n, [m for m in RANKERS if m == "blend" or m in learnt.models], allowed=allowed)
+    return {model: as_lists(users, learnt.items, items, scores) for model, (items, scores, _) in found.items()}
 
 
 def as_lists(users: Ids, items: Ids, rows: np.ndarray, scores: np.ndarray) -> pl.DataFrame:
@@ -255,16 +256,13 @@ def _rated(pairs: pl.DataFrame, value: np.ndarray, spread: np.ndarray) -> pl.Dat
     )
 
 
-def _row(model: str, metric: str, per_user: PerUser, seed: int) -> dict[str, Any]:
-    low, high = per_user.interval(seed)
-    return {
-        "model": model,
-        "metric": metric,
-        "value": per_user.mean,
-        "low": low,
-        "high": high,
-        "users": per_user.table.height,
-    }
+def _rows(scores: dict[str, dict[str, PerUser]], seed: int) -> list[dict[str, Any]]:
+    judged = [(model, metric, per_user) for metric, by in scores.items() for model, per_user in by.items()]
+    bounds = intervals([per_user for _, _, per_user in judged], seed)
+    return [
+        {"model": model, "metric": metric, "value": p.mean, "low": low, "high": high, "users": p.table.height}
+        for (model, metric, p), (low, high) in zip(judged, bounds, strict=True)
+    ]
 
 
 def _beyond(lists: dict[str, pl.DataFrame], learnt: Learnt, held: Split, n: int) -> list[dict[str, Any]]:
@@ -287,12 +285,9 @@ def _plain(model: str, metric: str, value: float, users: int) -> dict[str, Any]:
 
 
 def _differences(scores: dict[str, dict[str, PerUser]], seed: int) -> pl.DataFrame:
-    rows = []
-    for metric, by in scores.items():
-        for model in by:
-            if model != "blend":
-                d = paired(by["blend"], by[model], seed=seed)
-                rows.append((model, metric, d.mean, d.low, d.high, d.p, d.verdict))
+    names = [(model, metric) for metric, by in scores.items() for model in by if model != "blend"]
+    found = all_paired([(scores[metric]["blend"], scores[metric][model]) for model, metric in names], seed=seed)
+    rows = [(*name, d.mean, d.low, d.high, d.p, d.verdict) for name, d in zip(names, found, strict=True)]
     return pl.DataFrame(rows, schema=["model", "metric", "mean", "low", "high", "p", "verdict"], orient="row")
 
 
@@ -323,11 +318,13 @@ def _by_warmth(
     def measure(model: str) -> Callable[[pl.DataFrame], PerUser]:
         return lambda part: ranking.ndcg(lists[model], part, n=n)
 
-    parts = [pl.DataFrame(schema=WARMTH)]
+    parts: list[tuple[str, str, str, PerUser]] = []
     for model in lists:
-        by_user = warmth.by_warmth(judged[model], shown, seed=seed)
-        by_item = warmth.by_item_warmth(measure(model), truth, items, seed=seed)
-        for side, table in (("user", by_user), ("item", by_item)):
-            named = table.with_columns(model=pl.lit(model), metric=pl.lit(f"ndcg@{n}"), side=pl.lit(side))
-            parts.append(named.select(list(WARMTH)).cast(WARMTH))  # type: ignore[arg-type]
-    return pl.concat(parts)
+        parts += [(model, "user", name, one) for name, one in warmth.users_by_warmth(judged[model], shown)]
+        parts += [(model, "item", name, one) for name, _, one in warmth.items_by_warmth(measure(model), truth, items)]
+    bounds = intervals([one for *_, one in parts], seed)
+    rows = [
+        (model, f"ndcg@{n}", side, name, one.table.height, one.mean, *each)
+        for (model, side, name, one), each in zip(parts, bounds, strict=True)
+    ]
+    return pl.DataFrame(rows, WARMTH, orient="row")

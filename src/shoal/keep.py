@@ -110,7 +110,7 @@ def _tensors(learnt: Learnt) -> Tensors:
         "segmentation": learnt.segmentation.tensors(),
         "item_item": everyone.tensors(),
         "factors": {"items": factors.items_},
-        "blend": {"weights": learnt.blend.weights_},
+        "blend": {"weights": learnt.blend.weights_, "cold_weights": learnt.blend.cold_weights_},
     }
     if learnt.rater is not None:
         tensors["rater"] = learnt.rater.tensors()
@@ -160,7 +160,9 @@ def _restore(kept: artifacts.Artifacts) -> Learnt:
     everything = learnt.pasts(data.interactions, sorted_ids(data.interactions, USER))
     learnt.models = _models(kept, config, matrix, sequence, segmentation, everything)
     learnt.blend = Blend([learnt.models[name] for name in told["blend"]], learnt.models["text"].map)  # type: ignore[attr-defined]
-    learnt.blend.weights_ = kept.tensors["blend"]["weights"]
+    weights = kept.tensors["blend"]
+    learnt.blend.weights_ = weights["weights"]
+    learnt.blend.cold_weights_ = weights.get("cold_weights", weights["weights"])  # of runs before there were any
     learnt.blend.fit(everything)
     return learnt
 

@@ -32,7 +32,8 @@ from shoal.data.histories import Histories, histories
 from shoal.data.ids import Ids
 from shoal.data.leakage import Split
 from shoal.encode.cache import default_folder, encode_cached
-from shoal.encode.lm import LanguageModel
+from shoal.encode.language import settled
+from shoal.encode.open import open_encoder
 from shoal.errors import NotEnoughDataError
 from shoal.learnt import Learnt, sorted_ids
 from shoal.model.features import Features
@@ -137,14 +138,17 @@ def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff:
     around.seconds.clear()
     data = replace(data, items=data.items.sort(pl.col(ITEM).cast(pl.String)))
     items = Ids(data.items[ITEM])
-    vectors = encode_items(data, config, around, cutoff)
+    asked, texts = config.encode.encoder, texts_of(data, config, cutoff)
+    config = config.model_copy(update={"encode": settled(config.encode, texts.texts, around.progress)})
+    vectors = encode_items(texts, config, around)
     with around.stage("tables"):
         inner = _inner(data, items, config)
         relevant_from = relevance(data, config)
         seen = np.bincount(inner.train.items, minlength=len(items)) > 0
         features = Features.fit(vectors, data.items, seen)
         matrix = features.of(vectors, data.items)
-    story: dict[str, Any] = {"relevant_from": relevant_from, "validation_users": int(inner.past.n_users)}
+    story: dict[str, Any] = {"encoder": {"asked": asked, "taken": config.encode.encoder}}
+    story |= {"relevant_from": relevant_from, "validation_users": int(inner.past.n_users)}
 
     sequence = _train_tower(matrix, inner, data, relevant_from, config, around, story)
     with around.stage("segment"):
@@ -167,20 +171,15 @@ def texts_of(data: Dataset, config: Config, cutoff: datetime | None) -> Texts:
     return item_texts(data.items, template, cutoff=cutoff)
 
 
-def encode_items(data: Dataset, config: Config, around: Around, cutoff: datetime | None) -> np.ndarray:
+def encode_items(texts: Texts, config: Config, around: Around) -> np.ndarray:
     """Return the language vectors of the catalogue, (items, width) float32."""
     with around.stage("encode"):
-        texts = texts_of(data, config, cutoff)
         for note in texts.notes:
             around.progress.log(f"texts  {note}")
-        encoder = LanguageModel(
-            config.encode.encoder,
-            max_tokens=config.encode.max_tokens,
-            pooling=config.encode.pooling,
-            precision=config.encode.precision,
-            device=around.device,
-        )
         folder = default_folder() if around.cache == "default" else around.cache
+        encoder = open_encoder(
+            config.encode, device=around.device, cache=folder, texts=texts.texts, progress=around.progress
+        )
         return encode_cached(
             encoder, texts.texts, template_version=texts.template_version, folder=folder, progress=around.progress
         )

@@ -10,6 +10,7 @@ came later and a user without any past are served by the same code.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ from shoal.model.features import Features
 from shoal.model.rater import Stack
 from shoal.model.sequence import Sequence, blocks
 from shoal.protocols import Recommender
+from shoal.recommend.asked import Asked
 from shoal.recommend.bench import fit_all
 from shoal.recommend.blend import Blend
 from shoal.recommend.by_segment import BySegment
@@ -130,24 +132,34 @@ class Learnt:
             The place in `blend.models` of the model that carried the item most; -1: the text of a cold item, or a
             single model.
         """
-        parts = [self._best(pasts.take(b), n, model, seen, allowed) for b in blocks(pasts.n_users, BLOCK_USERS)]
-        items, scores, sources = (np.concatenate(x) for x in zip(*parts, strict=True))
-        return items, scores, sources
+        return self.best_by(pasts, n, (model,), seen=seen, allowed=allowed)[model]
+
+    def best_by(
+        self, pasts: Histories, n: int, models: Iterable[str], *, seen: bool = False, allowed: np.ndarray | None = None
+    ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return `best` by each of several models; what one reads of another is asked once."""
+        parts: dict[str, list[tuple[np.ndarray, ...]]] = {model: [] for model in models}
+        for block in blocks(pasts.n_users, BLOCK_USERS):
+            asked = Asked(pasts.take(block))
+            for model, found in parts.items():
+                found.append(self._best(asked, n, model, seen, allowed))
+        joined = {model: tuple(np.concatenate(x) for x in zip(*found, strict=True)) for model, found in parts.items()}
+        return {model: (items, scores, sources) for model, (items, scores, sources) in joined.items()}
 
     def _best(
-        self, pasts: Histories, n: int, model: str, seen: bool, allowed: np.ndarray | None
+        self, asked: Asked, n: int, model: str, seen: bool, allowed: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         parts = None
         if model == "blend":
-            parts = self.blend.parts(pasts)
+            parts = self.blend.parts(asked)
             scores = self.blend.total(parts)
         else:
-            scores = np.array(self.models[model].score(pasts), np.float32)
+            scores = np.array(asked.of(self.models[model]), np.float32)
         scores[np.isnan(scores)] = -np.inf
         if allowed is not None:
             scores[:, ~allowed] = -np.inf
         if not seen:
-            hide(scores, pasts)
+            hide(scores, asked.pasts)
         items, values = top(scores, n)
         sources = np.full(items.shape, -1) if parts is None else self._sources(parts, items)
         return np.where(values > -np.inf, items, -1), values, sources

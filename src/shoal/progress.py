@@ -69,8 +69,10 @@ class LineProgress(Progress):
         self.log(task.last_line())
 
     def log(self, line: str) -> None:
-        """Print a line."""
-        print(line, file=self.stream or sys.stderr, flush=True)
+        """Print a line, in one piece: whoever stops the program, or writes beside it, finds no half of one."""
+        stream = self.stream or sys.stderr
+        stream.write(f"{line}\n")
+        stream.flush()
 
     def warn(self, line: str) -> None:
         """Print a line that begins with ``warning:``."""

@@ -108,7 +108,8 @@ def test_no_texts_give_no_rows_of_the_right_width(tmp_path, kept):
     assert vectors.dtype == np.float32
 
 
-def test_interrupted_encoding_goes_on_where_it_stopped(tmp_path):
+def test_interrupted_encoding_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "CALL_CHARACTERS", 100)
     first = Counting(fail_after=32)
     with pytest.raises(KeyboardInterrupt):
         encoded(first, TEXTS, tmp_path)
@@ -116,6 +117,34 @@ def test_interrupted_encoding_goes_on_where_it_stopped(tmp_path):
     again = Counting()
     assert np.array_equal(encoded(again, TEXTS, tmp_path), right(TEXTS))
     assert sorted(first.asked + again.asked) == sorted(TEXTS)
+
+
+def test_texts_are_encoded_in_the_same_batches_after_an_interruption_and_however_long_a_batch_takes(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cache, "CALL_CHARACTERS", 100)
+
+    class InBatches(Counting):
+        def __init__(self, seconds=0.0, **more):
+            super().__init__(**more)
+            self.seconds, self.batches = seconds, []
+
+        def encode(self, texts):
+            vectors = super().encode(texts)
+            time.sleep(self.seconds)
+            self.batches.append(texts)
+            return vectors
+
+    whole, slow = InBatches(), InBatches(seconds=0.02)
+    encoded(whole, TEXTS, None)
+    encoded(slow, TEXTS, None)
+    assert len(whole.batches) > 5
+    assert slow.batches == whole.batches
+    first, again = InBatches(fail_after=32), InBatches()
+    with pytest.raises(KeyboardInterrupt):
+        encoded(first, TEXTS, tmp_path)
+    encoded(again, TEXTS, tmp_path)
+    assert first.batches + again.batches == whole.batches
 
 
 def test_shards_are_written_along_the_way(tmp_path, monkeypatch):

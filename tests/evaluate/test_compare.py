@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from shoal.errors import MismatchError, NotEnoughDataError, UnknownIdError
-from shoal.evaluate.compare import Difference, paired, summary
+from shoal.evaluate.compare import Difference, all_paired, paired, summary
 from shoal.evaluate.per_user import PER_USER, PerUser
 
 
@@ -34,6 +34,18 @@ def test_exchanging_the_models_turns_the_difference_around():
     there, back = paired(a, b), paired(b, a)
     assert (there.mean, there.low, there.high) == pytest.approx((-back.mean, -back.high, -back.low))
     assert there.p == back.p
+
+
+def test_pairs_compared_together_differ_as_each_does_by_itself():
+    pairs = [
+        (judged(noise(seed=1)), judged(noise(seed=2))),
+        (judged(noise(seed=3) ** 2, "rmse", 3, "squares"), judged(noise(seed=4) ** 2, "rmse", 3, "squares")),
+        (judged(noise(150, seed=5)), judged(noise(seed=6))),  # fewer users in common than the others
+    ]
+    for together, (a, b) in zip(all_paired(pairs, seed=3), pairs, strict=True):
+        alone = paired(a, b, seed=3)
+        assert (together.p, together.n, together.verdict) == (alone.p, alone.n, alone.verdict)
+        assert (together.mean, together.low, together.high) == pytest.approx((alone.mean, alone.low, alone.high))
 
 
 def test_under_no_difference_small_p_values_are_rare():

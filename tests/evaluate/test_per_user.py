@@ -6,13 +6,15 @@ import pytest
 
 from shoal.errors import ConfigError, NotEnoughDataError, TableError
 from shoal.evaluate.bootstrap import MOST, resample
-from shoal.evaluate.per_user import PER_USER, PerUser
+from shoal.evaluate.per_user import PER_USER, PerUser, intervals
 
 
 def per_user(values, n=None, metric="ndcg@10", pooling="users") -> PerUser:
     count = len(values)
     ids = [f"u{i:06}" for i in range(count)]
-    table = pl.DataFrame({"user_id": ids, "value": values, "n": [1] * count if n is None else n}, dict(PER_USER))
+    table = pl.DataFrame(
+        {"user_id": ids, "value": values, "n": [1] * count if n is None else np.broadcast_to(n, count)}, dict(PER_USER)
+    )
     return PerUser(table, metric, pooling=pooling)
 
 
@@ -52,6 +54,13 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
     one = per_user(normal(50))
     assert one.interval(seed=1) == one.interval(seed=1)
     assert one.interval(seed=1) != one.interval(seed=2)
+
+
+def test_metrics_judged_together_have_the_intervals_they_have_alone():
+    metrics = [per_user(normal(50)), per_user(normal(70, 1)), per_user(normal(50, 2) ** 2, 2, "rmse", "squares")]
+    for together, one in zip(intervals(metrics, seed=5), metrics, strict=True):
+        assert together == pytest.approx(one.interval(seed=5))
+    assert intervals([]) == []
 
 
 def test_the_interval_of_one_user_is_that_users_value():

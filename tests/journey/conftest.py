@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from shoal.config import Config
@@ -15,8 +17,14 @@ SMALL = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """A cache that no other worker writes: in bfloat16 its vectors of the same texts would differ a little."""
+    os.environ["SHOAL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
-def config():
+def config(own_cache):
     return Config(**SMALL)
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from shoal.config import Tower
 from shoal.data.dataset import Scale
 from shoal.data.histories import Histories
-from shoal.model.heads import RankingHead, RatingHead
+from shoal.model.heads import RankingHead, RatingHead, cut_points
 from shoal.model.network import Network, levels_of
 from shoal.model.pasts import Values, pasts
 from shoal.model.sequence import Sequence
@@ -118,7 +118,7 @@ def rating_head(kind="ordinal") -> RatingHead:
 
 def test_ordinal_chances_are_those_of_a_cumulative_link():
     head = rating_head()
-    cuts = head._cuts().detach().numpy().astype(float)
+    cuts = cut_points(head.first_cut, head.log_steps).detach().numpy().astype(float)
     assert (np.diff(cuts) > 0).all()
     score = 0.7
     below = 1 / (1 + np.exp(-(cuts - score)))

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from shoal.data.histories import Histories
+from shoal.recommend.asked import Asked
 from shoal.recommend.blend import Blend, warmth
 from shoal.recommend.by_segment import BySegment
 from shoal.recommend.factors import Factors
 from shoal.recommend.item_item import ItemItem
 from shoal.recommend.popularity import Popularity
-from shoal.recommend.standard import standardise
+from shoal.recommend.standard import compressed
 from shoal.recommend.text import Text, TextMap
 from shoal.recommend.tune import HeldOut
 
@@ -90,14 +91,14 @@ def test_same_seed_same_weights():
     np.testing.assert_array_equal(one, other)
 
 
-def test_the_parts_are_weighted_standard_scores_and_add_up():
+def test_the_parts_are_weighted_scores_with_their_ends_drawn_in_and_add_up():
     held = question(14)
     models = [ItemItem(5.0).fit(held.past), Popularity().fit(held.past)]
     blend = Blend(models).fit(held.past)
     blend.weights_[3] = [0.75, -0.25]
-    parts = blend.parts(held.past)
-    np.testing.assert_allclose(parts[:, :, 0], 0.75 * standardise(models[0].score(held.past)), atol=1e-6)
-    np.testing.assert_allclose(parts[:, :, 1], -0.25 * standardise(models[1].score(held.past)), atol=1e-6)
+    parts = blend.parts(Asked(held.past))
+    np.testing.assert_allclose(parts[:, :, 0], 0.75 * compressed(models[0].score(held.past)), atol=1e-6)
+    np.testing.assert_allclose(parts[:, :, 1], -0.25 * compressed(models[1].score(held.past)), atol=1e-6)
     np.testing.assert_allclose(blend.score(held.past), parts.sum(2), atol=1e-6)
 
 
@@ -135,6 +136,45 @@ def test_without_a_text_map_what_no_model_knows_stays_unknown():
     assert np.isfinite(scores[:, : ITEMS - 4]).all()
 
 
+def test_what_the_others_say_of_an_item_is_what_they_say_when_it_is_really_left_out():
+    past = question(14).past
+    features = np.random.default_rng(1).normal(size=(ITEMS, 3)).astype(np.float32)
+    scores = np.random.default_rng(2).normal(size=(5, ITEMS)).astype(np.float32)
+    scores[0, 3] = np.nan
+    whole = TextMap(features).fit(past)
+    left_out, mean = whole.left_out(scores[:, whole.warm_]), np.nanmean(scores, axis=1, keepdims=True)
+    centred = np.nan_to_num(scores - mean)
+    for item in (0, 3, ITEMS - 1):
+        others = TextMap(features).fit(past.where(past.items != item))
+        said = centred[:, others.warm_] @ others.weights(features[[item]])
+        place = int(np.flatnonzero(whole.warm_ == item)[0])
+        np.testing.assert_allclose(left_out[:, [place]], mean + said, atol=1e-4)
+
+
+def test_cold_items_have_weights_of_their_own_learnt_as_if_warm_ones_were_cold():
+    """The text tells even from odd items, which is what item-item knows and popularity does not."""
+    held = question(14)
+    features = np.eye(2, dtype=np.float32)[np.arange(ITEMS) % 2]
+    models = [Popularity().fit(held.past), ItemItem(5.0).fit(held.past)]
+    blend = Blend(models, TextMap(features).fit(held.past)).fit(held.past).learn(held, seed=0)
+    assert blend.cold_weights_[3, 1] > 0
+    told = blend.story_[0]["as if cold"]
+    assert told["blend"] >= told["item_item"] > 1.5 * told["popularity"]
+    plain = Blend(models).fit(held.past).learn(held, seed=0)
+    np.testing.assert_array_equal(plain.weights_, blend.weights_)  # what warm items get stays as it was
+    np.testing.assert_array_equal(plain.cold_weights_, plain.weights_)
+
+
+def test_a_cold_item_s_score_is_its_carried_scores_times_the_cold_weights():
+    blend, past = with_cold(text=True)
+    blend.cold_weights_[3] = [0.5, -2.0]
+    cold = np.arange(ITEMS - 4, ITEMS)
+    weights = blend.text.weights(blend.text.features[cold])
+    warm = [compressed(m.score(past))[:, blend.text.warm_] for m in blend.models]
+    expected = 0.5 * blend.text.carry(warm[0], weights) - 2.0 * blend.text.carry(warm[1], weights)
+    np.testing.assert_allclose(blend.score(past)[:, cold], expected, atol=1e-5)
+
+
 def test_an_item_that_has_become_warm_is_no_longer_scored_by_text():
     blend, past = with_cold(text=True)
     blend.score(past)
@@ -143,7 +183,7 @@ def test_an_item_that_has_become_warm_is_no_longer_scored_by_text():
         model.fit(everything)
     blend.text.fit(everything)
     blend.fit(everything)
-    np.testing.assert_allclose(blend.score(everything), blend.parts(everything).sum(2), atol=1e-6)
+    np.testing.assert_allclose(blend.score(everything), blend.parts(Asked(everything)).sum(2), atol=1e-6)
 
 
 def checkerboard() -> Histories:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from shoal.data.histories import Histories
+from shoal.recommend import by_segment
 from shoal.recommend.by_segment import LEAST_USERS, BySegment
 from shoal.recommend.item_item import ItemItem
 from shoal.recommend.popularity import Popularity
@@ -110,3 +111,9 @@ def test_an_interval_around_the_gain_holds_the_gain(halves):
         assert verdict.low <= verdict.local - verdict.everyone <= verdict.high
         assert verdict.popular_low <= verdict.popular_gain <= verdict.popular_high
         assert verdict.helps == (verdict.low > 0)
+
+
+def test_over_a_popularity_that_finds_next_to_nothing_no_gain_is_told(halves, monkeypatch):
+    monkeypatch.setattr(by_segment, "LEAST_NDCG", 1.01)  # more than anything finds
+    for verdict in fitted(halves[0]).contest(validation(halves, np.arange(USERS))).verdicts_:
+        assert (verdict.popular_gain, verdict.popular_low, verdict.popular_high) == (None, None, None)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from shoal.data.histories import Histories
-from shoal.recommend.standard import hide, standardise, top
+from shoal.recommend.standard import compressed, hide, standardise, top
 
 FEW_LEVELS = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 4), st.integers(1, 40)), elements=st.sampled_from([-np.inf, 0.0, 1.0, 2.0])
@@ -55,3 +55,20 @@ def test_standardising_does_not_touch_what_is_handed_in():
     scores = np.array([[1.0, np.nan, 3.0]], np.float32)
     standardise(scores)
     np.testing.assert_array_equal(scores, np.array([[1.0, np.nan, 3.0]], np.float32))
+
+
+def test_far_ends_are_drawn_in_and_the_order_stays():
+    scores = np.random.default_rng(0).lognormal(sigma=2, size=(4, 500)).astype(np.float32)
+    plain, drawn = standardise(scores), compressed(scores)
+    np.testing.assert_array_equal(np.argsort(-plain, 1, kind="stable"), np.argsort(-drawn, 1, kind="stable"))
+    assert ((drawn**4).mean(1) < 0.5 * (plain**4).mean(1)).all()
+    np.testing.assert_allclose(drawn.mean(1), 0, atol=1e-5)
+    np.testing.assert_allclose(drawn.std(1), 1, atol=1e-4)
+
+
+def test_a_model_that_has_nothing_to_say_says_nothing_when_drawn_in():
+    scores = np.array([[np.nan, np.nan, np.nan], [2.0, 2.0, 2.0], [np.nan, 1.0, 3.0]], np.float32)
+    drawn = compressed(scores)
+    assert (drawn[:2] == 0).all()
+    assert drawn[2, 1] < drawn[2, 0] < drawn[2, 2]
+    assert np.isfinite(drawn).all()

@@ -23,14 +23,16 @@ from shoal import __version__
 from shoal.cli.demo import demo
 from shoal.cli.doctor import doctor
 from shoal.cli.evaluate import evaluate
+from shoal.cli.finetune import finetune, score
 from shoal.cli.fit import fit
 from shoal.cli.report import report
 from shoal.cli.show import assign, explain, rate, recommend, segments
 from shoal.cli.tables import out, talk
+from shoal.cli.tune import tune
 from shoal.errors import ShoalError
 
 DONE, OURS, YOURS, STOPPED = 0, 1, 2, 130
-RESUMABLE = {"demo", "fit", "evaluate"}
+RESUMABLE = {"demo", "fit", "evaluate", "finetune", "tune"}
 
 app = typer.Typer(
     name="shoal",
@@ -74,6 +76,9 @@ _COMMANDS: dict[Callable[..., None], str] = {
     explain: "Why this item, why this segment.",
     evaluate: "How good it is, beside honest baselines.",
     report: "The run as one page for a browser.",
+    finetune: "A language model learns a task.",
+    score: "Ratings or labels of texts.",
+    tune: "A search for settings of a fine-tuning.",
     doctor: "Is everything here that a run needs?",
 }
 for _command, _short in _COMMANDS.items():

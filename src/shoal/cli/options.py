@@ -21,6 +21,7 @@ from shoal.errors import UnknownIdError
 if TYPE_CHECKING:
     import polars as pl
 
+    from shoal.adapt.settings import Finetune
     from shoal.config import Config
     from shoal.data.dataset import Dataset
     from shoal.pipeline import Run
@@ -101,6 +102,22 @@ class Reading(Columns):
         _tell(data)
         return data
 
+    def examples(self, table: Path, task: str, label: str | None, *, tell: bool = True) -> Any:
+        """Read what a fine-tuning learns from, texts for review, else a data set; `tell` says what was kept."""
+        if task != "review":
+            return self.read(table)
+        from shoal.data.labelled import read_labelled
+
+        given = {name: value for name, value in _given(self).items() if name in OF_TEXTS}
+        data = read_labelled(table, label=label, **given)
+        for line in data.lines() if tell else ():
+            talk(line)
+        return data
+
+
+OF_TEXTS = ("text", "rating", "scale", "separator", "encoding", "on_bad")
+"""Options of reading that texts with ratings or labels have too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -109,7 +126,8 @@ class Settings:
     config: Annotated[Path | None, Option(metavar="FILE", help="Settings as TOML; options win over it.")] = None
     seed: Annotated[int | None, Option(help="Same seed, same machine, same run.  [default: 0]")] = None
     encoder: Annotated[
-        str | None, Option(help="Language model: minilm, a hub name, or a folder.  [default: minilm]")
+        str | None,
+        Option(help="Language model: minilm, multilingual, a hub name, or a folder.  [default: by language]"),
     ] = None
     segments: Annotated[int | None, Option(help="Number of segments; chosen where not given.")] = None
     item_template: Annotated[
@@ -132,6 +150,45 @@ class Settings:
         if self.seed is not None:
             values["seed"] = self.seed
         return Config(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Settings of a fine-tuning that are wanted often; all of them stand in a TOML file given by --config."""
+
+    config: Annotated[Path | None, Option(metavar="FILE", help="Settings as TOML; options win over it.")] = None
+    seed: Annotated[int | None, Option(help="Same seed, same machine, same model.  [default: 0]")] = None
+    base: Annotated[
+        str | None, Option(help="Language model: minilm, multilingual, a hub name, a folder.  [default: by language]")
+    ] = None
+    strategy: Annotated[
+        str | None,
+        Option(help="What moves: frozen, head, last-n, full, lora, adalora or adapter.  [default: lora]"),
+    ] = None
+    head: Annotated[
+        str | None, Option(help="ordinal, regression or classification.  [default: ordinal, for labels the last]")
+    ] = None
+    max_tokens: Annotated[int | None, Option(help="Longer texts are cut, and counted.  [default: 128]")] = None
+    epochs: Annotated[int | None, Option(help="At most.  [default: 3; 40 for frozen and head]")] = None
+    batch_size: Annotated[int | None, Option(help="Examples at once.  [default: 16]")] = None
+    lr: Annotated[float | None, Option(help="Learning rate inside the language model; else one that suits.")] = None
+
+    def make(self) -> Finetune:
+        """Return the settings of the file, or the default ones, with the options laid over them."""
+        from shoal.adapt.settings import Finetune
+
+        base = Finetune() if self.config is None else Finetune.from_toml(self.config)
+        values = base.model_dump(exclude_unset=True)
+        for name in ("seed", "base", "strategy", "head", "max_tokens"):
+            if getattr(self, name) is not None:
+                values[name] = getattr(self, name)
+        learning = dict(values.get("learning", {}))
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) is not None:
+                learning[name] = getattr(self, name)
+        if self.lr is not None:
+            learning["optimizer"] = {"name": "adamw", **(learning.get("optimizer") or {}), "lr": self.lr}
+        return Finetune(**(values | {"learning": learning}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +241,7 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
     return expanded
 
 
-_GROUPS = (Columns, Settings, Circumstances)
+_GROUPS = (Columns, Settings, Tuning, Circumstances)
 
 
 def _parameters(kind: type[Any]) -> list[inspect.Parameter]:

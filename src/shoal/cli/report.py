@@ -1,4 +1,4 @@
-"""The command `shoal report`: a run becomes one page that opens in a browser, offline."""
+"""The command `shoal report`: a run, or a fine-tuned model, becomes one page that opens in a browser, offline."""
 
 from __future__ import annotations
 
@@ -18,16 +18,24 @@ def report(
 ) -> None:
     """Write the report: a map of the users, a card a segment, metrics beside baselines, what was read.
 
-    Prints the path of the page. It is one file, and needs no network.
+    For a model that shoal finetune made: its curves and figures. Prints the path of the page. It is one file, and
+    needs no network.
 
     \b
     Examples:
       shoal report runs/demo
       shoal report runs/demo --out demo.html
     """
-    from shoal.pipeline import load
-    from shoal.report.contents import report_run
+    from shoal.store.artifacts import MODEL, is_run_folder
 
     path = to or run / "report.html"
-    report_run(load(run), path)
+    if is_run_folder(run, MODEL):
+        from shoal.report.training import write_training
+
+        write_training(run, path)
+    else:
+        from shoal.pipeline import load
+        from shoal.report.contents import report_run
+
+        report_run(load(run), path)
     out_json({"report": str(path)}) if as_json else out(str(path))

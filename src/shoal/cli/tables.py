@@ -24,8 +24,8 @@ def out(text: str = "") -> None:
 
 
 def talk(text: str = "") -> None:
-    """Print to stderr."""
-    print(text, file=sys.stderr)
+    """Print to stderr, a line in one piece."""
+    sys.stderr.write(f"{text}\n")
 
 
 def out_json(value: Any) -> None:

@@ -25,12 +25,18 @@ class Delimited:
     """CSV and its kin."""
 
     def __init__(
-        self, path: Path, text: str, encoding: Encoding, separator: str | None, names: tuple[str, ...]
+        self,
+        path: Path,
+        text: str,
+        encoding: Encoding,
+        separator: str | None,
+        names: tuple[str, ...],
+        alone: bool = False,
     ) -> None:
         self.name, self._path, self._encoding = path.name, path, encoding
         self.malformed: Counter[str] = Counter()
         self.notes = list(encoding.notes)
-        self._separator = "\t" if separator == "\\t" else (separator or _guess_separator(path, text))
+        self._separator = "\t" if separator == "\\t" else (separator or _guess_separator(path, text, alone))
         # Quotes count between commas and semicolons alone: between tabs and in .dat files a name may begin with one.
         self._quoted = self._separator in (",", ";")
         self._header_lines, first = self._first_row(text)
@@ -173,8 +179,8 @@ def _parse(
         yield pl.DataFrame(pl.from_arrow(batch))
 
 
-def _guess_separator(path: Path, text: str) -> str:
-    """Return the separator of the first line."""
+def _guess_separator(path: Path, text: str, alone: bool) -> str:
+    """Return the separator of the first line; a comma where there is none and a column `alone` will do."""
     first = next(line for line in _lines(text) if line.strip())
     if "::" in first:
         return "::"
@@ -182,7 +188,7 @@ def _guess_separator(path: Path, text: str) -> str:
         return "\t"
     counts = {mark: first.count(mark) for mark in (",", ";", "|")}
     best = max(counts, key=counts.__getitem__)
-    if not counts[best]:
+    if not counts[best] and not alone:
         raise ReadError(
             f"{path.name} has one column alone ({first.strip()[:60]!r}): no tab, comma, semicolon, | or :: in its "
             "first line. Give separator='...' (--separator) if it uses another one."

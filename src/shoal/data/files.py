@@ -48,6 +48,7 @@ def open_source(
     separator: str | None = None,
     encoding: str | None = None,
     names: tuple[str, ...] = (),
+    alone: bool = False,
 ) -> Source:
     """Open a CSV, TSV, ``::``- or ``|``-separated, JSON lines or Parquet file (text may be gzipped) or a DataFrame.
 
@@ -60,6 +61,8 @@ def open_source(
         None finds out.
     names : tuple of str
         Column names of a file that has no header.
+    alone : bool
+        Whether a file of one column will do; else it is taken for one whose separator was not found.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def open_source(
         return JsonLines(path, found)
     if text.lstrip().startswith("[") and path.name.removesuffix(".gz").endswith("json"):
         raise ReadError(f"{path.name} is one JSON array. Write one object a line (JSON lines) instead.")
-    return Delimited(path, text, found, separator, names)
+    return Delimited(path, text, found, separator, names, alone)
 
 
 def columns_of(table: str | Path | pl.DataFrame) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shoal.progress import Progress, Task
+from shoal.progress import Progress
 from shoal.protocols import Encoder
 
 SHARD_TEXTS = 2_000
@@ -32,8 +32,12 @@ MANY_SHARDS = 16
 """Above so many small shards they are made one."""
 SMALL_TEXTS = 32_768
 """A shard with fewer texts is small."""
-CALL_SECONDS = 2.0
-"""About how long one call of the encoder may take: short enough for a bar that moves."""
+CALL_CHARACTERS = 16_384
+"""Characters in one call of the encoder, as if all were as long as the longest: short enough for a bar that moves.
+
+Never a matter of time: in bfloat16 a vector depends a little on the texts beside it in the batch, and the same texts
+must give the same vectors again.
+"""
 
 
 def default_folder() -> Path:
@@ -101,8 +105,9 @@ def _encode_missing(
         written = time.monotonic()
         cut = 0
         try:
-            for part in _parts(rows, task):
+            for part in _parts(rows, [len(missing[row]) for row in rows]):
                 vectors[part] = encoder.encode([missing[row] for row in part])
+                task.advance(len(part))
                 cut += getattr(encoder, "truncated", 0)
                 pending += part
                 if len(pending) >= SHARD_TEXTS or time.monotonic() - written >= SHARD_SECONDS:
@@ -116,17 +121,13 @@ def _encode_missing(
         store.tidy()
 
 
-def _parts(rows: list[int], task: Task) -> Iterator[list[int]]:
-    """Yield rows in parts that take about CALL_SECONDS each, beginning small: a large model may need seconds a text."""
-    start, size = 0, 32
+def _parts(rows: list[int], lengths: list[int]) -> Iterator[list[int]]:
+    """Yield rows, whose texts stand longest first, in parts of CALL_CHARACTERS."""
+    start = 0
     while start < len(rows):
-        part = rows[start : start + size]
-        began = time.monotonic()
-        yield part
-        task.advance(len(part))
-        start += len(part)
-        seconds = max(time.monotonic() - began, 1e-6)
-        size = int(np.clip(len(part) * CALL_SECONDS / seconds, 1, min(4 * size, SHARD_TEXTS)))
+        size = min(max(1, CALL_CHARACTERS // max(1, lengths[start])), SHARD_TEXTS)
+        yield rows[start : start + size]
+        start += size
 
 
 def _flush(store: _Store | None, keys: list[bytes], vectors: np.ndarray, rows: list[int]) -> list[int]:

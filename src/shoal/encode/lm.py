@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shoal.encode import device as devices
+from shoal.encode.heads import HEADS_CUT, cut_heads
 from shoal.encode.source import Pooling, find
 from shoal.errors import ConfigError, EncoderError
 from shoal.progress import Progress, Task
 
 if TYPE_CHECKING:
     import torch
+
+    Hidden = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 ENCODE_VERSION = 1
 """Goes up whenever the same model and text would give another vector; cached vectors then go unused."""
@@ -124,11 +127,20 @@ class LanguageModel:
             "left_out": self.source.left_out,
         }
 
-    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+    def encode(
+        self, texts: Sequence[str], progress: Progress | None = None, *, hidden: Hidden | None = None
+    ) -> np.ndarray:
         """Return (texts, width) float32, each row of length 1, in the order of `texts`.
 
         An empty text gets what the model makes of nothing. Which texts share a call does not change a vector (within
         1e-5 in float32). `truncated` says afterwards how many of these texts were cut at `max_tokens`.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        progress : Progress, optional
+        hidden : callable, optional
+            Another way from tokens to hidden states, such as an exported model; None runs `model`.
 
         Raises
         ------
@@ -140,7 +152,7 @@ class LanguageModel:
         with (progress or Progress()).task("encode", len(texts), "texts") as task:
             for start in range(0, len(texts), WINDOW):
                 part = slice(start, start + WINDOW)
-                self._encode_window(texts[part], vectors[part], task)
+                self._encode_window(texts[part], vectors[part], task, hidden)
         broken = int((~np.isfinite(vectors).all(axis=1)).sum())
         if broken:
             raise EncoderError(
@@ -153,37 +165,68 @@ class LanguageModel:
         """Return the number of tokens of each text, special ones included, before any is cut. Shape (texts,)."""
         return np.array([len(ids) for ids in self._ids(texts)], dtype=np.int64)
 
-    def _encode_window(self, texts: Sequence[str], out: np.ndarray, task: Task) -> None:
+    def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the model's last hidden states, (batch, tokens, width), of ids and mask, (batch, tokens) both."""
+        states: torch.Tensor = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of each text as the model is to read them; what is too long is cut and counted."""
         ids = self._ids(texts)
-        long = [i for i, one in enumerate(ids) if len(one) > self._limit]
+        long = [i for i, one in enumerate(ids) if len(one) > self.limit]
         if long:
             self.truncated += len(long)
-            cut = self._ids([texts[i] for i in long], truncation=True, max_length=self._limit)
+            cut = self._ids([texts[i] for i in long], truncation=True, max_length=self.limit)
             for i, one in zip(long, cut, strict=True):
                 ids[i] = one
+        return ids
+
+    def _encode_window(self, texts: Sequence[str], out: np.ndarray, task: Task, hidden: Hidden | None) -> None:
+        ids = self.tokens(texts)
         budget = self.batch_tokens or (2048 if self.device.type == "cpu" else 16_384)
         for rows in batches(np.array([len(one) for one in ids]), budget):
-            out[rows] = self._vectors([ids[row] for row in rows])
+            out[rows] = self._vectors([ids[row] for row in rows], hidden)
             task.advance(len(rows))
 
     def _ids(self, texts: Sequence[str], **how: Any) -> list[list[int]]:
         if not len(texts):
             return []
-        with _quiet():
+        with quiet():
             ids: list[list[int]] = self.tokenizer(list(texts), verbose=False, **how)["input_ids"]
-        nothing = [_first_of(self.tokenizer, "bos", "cls", "eos", "pad")]
-        return [one or nothing for one in ids]  # decoders make no token of an empty text
+        return [one or [self.nothing] for one in ids]
 
-    def _vectors(self, ids: list[list[int]]) -> np.ndarray:
+    @cached_property
+    def nothing(self) -> int:
+        """The token that stands for an empty text, of which decoders make no token."""
+        return _first_of(self.tokenizer, "bos", "cls", "eos", "pad")
+
+    @cached_property
+    def pad(self) -> int:
+        """The token that fills up a batch; it is masked."""
+        return _first_of(self.tokenizer, "pad", "eos")
+
+    def padded(self, ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ids and mask, (batch, tokens) int64, filled up at the end."""
         import torch
 
         longest = max(len(one) for one in ids)
-        pad = _first_of(self.tokenizer, "pad", "eos")
-        padded = torch.tensor([one + [pad] * (longest - len(one)) for one in ids], device=self.device)
+        padded = torch.tensor([one + [self.pad] * (longest - len(one)) for one in ids], device=self.device)
         mask = torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids], device=self.device)
+        return padded, mask
+
+    def pooled(self, ids: list[list[int]], hidden: Hidden | None = None) -> torch.Tensor:
+        """Return the vectors of texts that are tokens already, (batch, width) float32 of any length, in one batch."""
+        padded, mask = self.padded(ids)
+        vectors = pool((hidden or self.hidden)(padded, mask).float(), mask, self.pooling)
+        for adaptation in self.source.adaptations:
+            vectors = adaptation.project(vectors)
+        return vectors
+
+    def _vectors(self, ids: list[list[int]], hidden: Hidden | None) -> np.ndarray:
+        import torch
+
         with torch.inference_mode():
-            hidden = self.model(input_ids=padded, attention_mask=mask).last_hidden_state  # (batch, tokens, width)
-            return torch.nn.functional.normalize(pool(hidden.float(), mask, self.pooling), dim=1).cpu().numpy()
+            return torch.nn.functional.normalize(self.pooled(ids, hidden), dim=1).cpu().numpy()
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -218,10 +261,14 @@ class LanguageModel:
         if self.source.config.get("is_encoder_decoder"):
             model = model.get_encoder()
         model.config.use_cache = False
+        cut_heads(model, self.source.config.get(HEADS_CUT, {}))
+        for adaptation in self.source.adaptations:
+            model = adaptation.put_into(model, self.width)
         return model.to(self.device).eval()
 
     @cached_property
-    def _limit(self) -> int:
+    def limit(self) -> int:
+        """The most tokens of a text that are read: `max_tokens`, or fewer where the model cannot take so many."""
         config = self.source.config
         own = int(config.get("max_position_embeddings") or config.get("n_positions") or 2**31)
         if config.get("model_type") in FIRST_PLACES_UNUSED:
@@ -231,7 +278,7 @@ class LanguageModel:
     @contextmanager
     def _loading(self) -> Iterator[None]:
         try:
-            with _quiet():
+            with quiet():
                 yield
         except Exception as error:  # a folder from elsewhere can be wrong in any way
             why = str(error).strip().splitlines()[:1] or [type(error).__name__]
@@ -281,7 +328,7 @@ def _first_of(tokenizer: Any, *kinds: str) -> int:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' own bars, reports and warnings off the screen, and leave its settings as they were."""
     from transformers.utils import logging
 

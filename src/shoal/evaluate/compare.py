@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from shoal.errors import MismatchError, NotEnoughDataError, UnknownIdError, did_you_mean
-from shoal.evaluate.bootstrap import percentiles, resample
-from shoal.evaluate.per_user import PER_USER, VALUE, PerUser, pooled
+from shoal.evaluate.bootstrap import percentiles, resample_all
+from shoal.evaluate.per_user import PER_USER, VALUE, PerUser, intervals, pooled
 from shoal.tables import USER
 
 
@@ -66,14 +66,23 @@ def paired(a: PerUser, b: PerUser, *, seed: int = 0, draws: int = 10_000) -> Dif
     .. [1] Efron, Tibshirani: An Introduction to the Bootstrap. 1993, chapters 13 and 16.
     .. [2] Sakai: Evaluating evaluation metrics based on the bootstrap. SIGIR 2006.
     """
-    if (a.metric, a.pooling) != (b.metric, b.pooling):
-        raise MismatchError(f"{a.metric} cannot be compared with {b.metric}: judge both models by the same metric.")
-    a, b = _common(a, b)
-    differences = _differences(a, b, seed, draws)
+    return all_paired([(a, b)], seed=seed, draws=draws)[0]
+
+
+def all_paired(pairs: Sequence[tuple[PerUser, PerUser]], *, seed: int = 0, draws: int = 10_000) -> list[Difference]:
+    """Compare many pairs as `paired` does; users are drawn once for all pairs that have as many in common."""
+    known = [_common(*pair) for pair in pairs]
+    drawn = resample_all([np.concatenate([a.parts(), b.parts()]) for a, b in known], seed=seed, draws=draws)
+    return [_difference(a, b, sums) for (a, b), sums in zip(known, drawn, strict=True)]
+
+
+def _difference(a: PerUser, b: PerUser, sums: np.ndarray) -> Difference:
+    """Make a difference of the sums in each draw, (4, draws)."""
+    differences = pooled(sums[:2], a.pooling) - pooled(sums[2:], b.pooling)
     low, high = percentiles(differences, 0.95)
     # The plus ones keep p above 0: with so many draws nothing smaller can be told.
     below, above = int((differences <= 0).sum()), int((differences >= 0).sum())
-    p = min(1.0, 2 * (min(below, above) + 1) / (draws + 1))
+    p = min(1.0, 2 * (min(below, above) + 1) / (len(differences) + 1))
     return Difference(a.mean - b.mean, low, high, p, a.table.height, a.lower_is_better)
 
 
@@ -113,7 +122,12 @@ def summary(
     lower = next(iter(metrics.values())).lower_is_better
     order = sorted(metrics, key=lambda model: metrics[model].mean if lower else -metrics[model].mean)
     first = metrics[best or order[0]]
-    return pl.DataFrame([_row(model, metrics[model], first, seed, draws) for model in order], _SUMMARY, orient="row")
+    others = [model for model in order if metrics[model] is not first]
+    behind = all_paired([(metrics[model], first) for model in others], seed=seed, draws=draws)
+    bounds = intervals([metrics[model] for model in order], seed, draws=draws)
+    behind_of = dict(zip(others, behind, strict=True))
+    rows = [_row(m, metrics[m], each, behind_of.get(m)) for m, each in zip(order, bounds, strict=True)]
+    return pl.DataFrame(rows, _SUMMARY, orient="row")
 
 
 _SUMMARY: Mapping[str, pl.DataType] = {
@@ -131,16 +145,15 @@ _SUMMARY: Mapping[str, pl.DataType] = {
 }
 
 
-def _row(model: str, one: PerUser, first: PerUser, seed: int, draws: int) -> tuple[object, ...]:
-    low, high = one.interval(seed, draws=draws)
-    known = (model, one.metric, one.mean, low, high, one.table.height, one.skipped)
-    if one is first:
-        return (*known, None, None, None, None)
-    behind = paired(one, first, seed=seed, draws=draws)
-    return (*known, behind.mean, behind.low, behind.high, behind.p)
+def _row(model: str, one: PerUser, bounds: tuple[float, float], behind: Difference | None) -> tuple[object, ...]:
+    known = (model, one.metric, one.mean, *bounds, one.table.height, one.skipped)
+    return (*known, *((None,) * 4 if behind is None else (behind.mean, behind.low, behind.high, behind.p)))
 
 
 def _common(a: PerUser, b: PerUser) -> tuple[PerUser, PerUser]:
+    """Return both on the users whom both were judged on."""
+    if (a.metric, a.pooling) != (b.metric, b.pooling):
+        raise MismatchError(f"{a.metric} cannot be compared with {b.metric}: judge both models by the same metric.")
     users = a.table.select(USER).join(b.table.select(USER), on=USER, how="semi").sort(USER)
     if not users.height:
         raise NotEnoughDataError(
@@ -151,9 +164,3 @@ def _common(a: PerUser, b: PerUser) -> tuple[PerUser, PerUser]:
         PerUser(users.join(one.table, on=USER, maintain_order="left").select(*PER_USER), one.metric, 0, one.pooling)
         for one in (a, b)
     )
-
-
-def _differences(a: PerUser, b: PerUser, seed: int, draws: int) -> np.ndarray:
-    """Return the difference in each draw, (draws,)."""
-    sums = resample(np.concatenate([a.parts(), b.parts()]), seed=seed, draws=draws)
-    return pooled(sums[:2], a.pooling) - pooled(sums[2:], b.pooling)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from shoal.errors import NotEnoughDataError, TableError
-from shoal.evaluate.bootstrap import percentiles, resample
+from shoal.evaluate.bootstrap import percentiles, resample_all
 from shoal.tables import USER, check
 
 VALUE, N = "value", "n"
@@ -87,7 +87,7 @@ class PerUser:
         ----------
         .. [1] Efron, Tibshirani: An Introduction to the Bootstrap. 1993, chapter 13.
         """
-        return percentiles(pooled(resample(self.parts(), seed=seed, draws=draws), self.pooling), level)
+        return intervals([self], seed, level, draws)[0]
 
     def by(self, groups: pl.DataFrame, *, seed: int = 0, level: float = 0.95, draws: int = 2000) -> pl.DataFrame:
         """Judge each group of users on its own.
@@ -105,6 +105,15 @@ class PerUser:
         polars.DataFrame
             The group's column, users, value, low, high; rising by group.
         """
+        parts = self.split(groups)
+        bounds = intervals([one for _, one in parts], seed, level, draws)
+        rows = [(name, one.table.height, one.mean, *each) for (name, one), each in zip(parts, bounds, strict=True)]
+        column = _group_column(groups)
+        figures = {"users": pl.Int64(), VALUE: pl.Float64(), "low": pl.Float64(), "high": pl.Float64()}
+        return pl.DataFrame(rows, {column: groups.schema[column], **figures}, orient="row")
+
+    def split(self, groups: pl.DataFrame) -> list[tuple[Any, PerUser]]:
+        """Return each group of users on its own, as `by` forms them: its name and its part of the table."""
         column = _group_column(groups)
         groups = groups.with_columns(pl.col(USER).cast(pl.String))
         if groups[USER].n_unique() < groups.height:
@@ -112,13 +121,18 @@ class PerUser:
         joined = self.table.join(groups, on=USER, how="left", maintain_order="left").sort(
             column, nulls_last=True, maintain_order=True
         )
-        rows = []
-        for part in joined.partition_by(column, maintain_order=True):
-            one = PerUser(part.select(*PER_USER), self.metric, pooling=self.pooling)
-            low, high = one.interval(seed, level, draws)
-            rows.append((part[column][0], part.height, one.mean, low, high))
-        figures = {"users": pl.Int64(), VALUE: pl.Float64(), "low": pl.Float64(), "high": pl.Float64()}
-        return pl.DataFrame(rows, {column: groups.schema[column], **figures}, orient="row")
+        return [
+            (part[column][0], PerUser(part.select(*PER_USER), self.metric, pooling=self.pooling))
+            for part in joined.partition_by(column, maintain_order=True)
+        ]
+
+
+def intervals(
+    metrics: Sequence[PerUser], seed: int = 0, level: float = 0.95, draws: int = 2000
+) -> list[tuple[float, float]]:
+    """Return the bounds of `PerUser.interval` for each metric; users are drawn once for all that have as many."""
+    drawn = resample_all([one.parts() for one in metrics], seed=seed, draws=draws)
+    return [percentiles(pooled(sums, one.pooling), level) for one, sums in zip(metrics, drawn, strict=True)]
 
 
 def pooled(sums: np.ndarray, pooling: str) -> np.ndarray:

@@ -14,7 +14,7 @@ import polars as pl
 
 from shoal.errors import NotEnoughDataError, TableError
 from shoal.evaluate.pairs import with_string_ids
-from shoal.evaluate.per_user import VALUE, PerUser
+from shoal.evaluate.per_user import VALUE, PerUser, intervals
 from shoal.tables import ITEM, USER
 
 WARMTH, EVENTS = "warmth", "events"
@@ -59,8 +59,12 @@ def by_warmth(per_user: PerUser, counts: pl.DataFrame, *, seed: int = 0) -> pl.D
     polars.DataFrame
         warmth (an Enum, coldest first), users, value, low, high; a bucket without users has no row.
     """
-    warmth = _warmth(per_user.table.select(USER), counts, USER)
-    return per_user.by(warmth, seed=seed)
+    return per_user.by(_warmth(per_user.table.select(USER), counts, USER), seed=seed)
+
+
+def users_by_warmth(per_user: PerUser, counts: pl.DataFrame) -> list[tuple[str, PerUser]]:
+    """Return the buckets of `by_warmth` with the users in them, coldest first."""
+    return per_user.split(_warmth(per_user.table.select(USER), counts, USER))
 
 
 def by_item_warmth(
@@ -88,19 +92,28 @@ def by_item_warmth(
         warmth (an Enum, coldest first), events (of the truth), users, value, low, high; a bucket without events has no
         row.
     """
+    parts = items_by_warmth(metric, truth, counts)
+    bounds = intervals([one for _, _, one in parts], seed)
+    rows = [
+        (name, events, one.table.height, one.mean, *each)
+        for (name, events, one), each in zip(parts, bounds, strict=True)
+    ]
+    figures = {EVENTS: pl.Int64(), "users": pl.Int64(), VALUE: pl.Float64(), "low": pl.Float64(), "high": pl.Float64()}
+    return pl.DataFrame(rows, {WARMTH: BUCKETS, **figures}, orient="row")
+
+
+def items_by_warmth(
+    metric: Callable[[pl.DataFrame], PerUser], truth: pl.DataFrame, counts: pl.DataFrame
+) -> list[tuple[str, int, PerUser]]:
+    """Return the buckets of `by_item_warmth`, coldest first: name, events of the truth in it, the metric on them."""
     ids = with_string_ids(truth, "truth", ids=(ITEM,))
     if not ids.height:
         raise NotEnoughDataError(
             "The truth is empty: there is nothing to judge. Hold out a larger share of the events."
         )
     buckets = ids.join(_warmth(ids.unique(), counts, ITEM), on=ITEM, how="left", maintain_order="left")[WARMTH]
-    rows = []
-    for name in buckets.unique().sort():
-        part = truth.filter(buckets == name)
-        judged = metric(part)
-        rows.append((name, part.height, judged.table.height, judged.mean, *judged.interval(seed)))
-    figures = {EVENTS: pl.Int64(), "users": pl.Int64(), VALUE: pl.Float64(), "low": pl.Float64(), "high": pl.Float64()}
-    return pl.DataFrame(rows, {WARMTH: BUCKETS, **figures}, orient="row")
+    parts = [(name, truth.filter(buckets == name)) for name in buckets.unique().sort()]
+    return [(name, part.height, metric(part)) for name, part in parts]
 
 
 def _warmth(ids: pl.DataFrame, counts: pl.DataFrame, column: str) -> pl.DataFrame:

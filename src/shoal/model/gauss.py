@@ -49,11 +49,12 @@ def posterior_of_users(
         for place in range(len(users)):
             of_user = slice(part.starts[place], part.starts[place + 1])
             x, y = design[part.items[of_user]], values[of_user]
-            covariance = np.linalg.inv(x.T @ x / noise + precision)
+            moments = x.T @ x
+            covariance = np.linalg.inv(moments / noise + precision)
             means[place] = covariance @ (x.T @ y / noise + pull)
             if len(y):
                 covariances += covariance
-                squares += float(((y - x @ means[place]) ** 2).sum() + np.einsum("ef,fg,eg->", x, covariance, x))
+                squares += float(((y - x @ means[place]) ** 2).sum() + np.vdot(covariance, moments))
         yield means, covariances, squares
 
 

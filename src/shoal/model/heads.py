@@ -75,13 +75,45 @@ class RankingHead(nn.Module):
         return RankingHead.loss(logits - log_q, targets, mask)
 
 
+def cut_points(first_cut: Tensor, log_steps: Tensor) -> Tensor:
+    """Return the cuts between levels, (levels - 1,), rising."""
+    return first_cut + F.pad(log_steps.exp().cumsum(0), (1, 0))
+
+
+def cumulative_link(score: Tensor, first_cut: Tensor, log_steps: Tensor) -> Tensor:
+    """Return the logarithm of each level's chance: P(rating <= level k) = sigmoid(cut_k - score), cuts rising.
+
+    For cuts a < b, sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)); so the logarithm, and its slope,
+    hold however far the score is from the level.
+
+    Parameters
+    ----------
+    score : (...)
+    first_cut : ()
+    log_steps : (levels - 2,)
+        Logarithms of the steps from one cut to the next.
+
+    Returns
+    -------
+    (..., levels)
+
+    References
+    ----------
+    McCullagh (1980). Regression models for ordinal data.
+    """
+    cuts, score = cut_points(first_cut, log_steps), score[..., None]
+    at_most, above = F.logsigmoid(cuts - score), F.logsigmoid(score - cuts)
+    between = torch.log(-torch.expm1(-log_steps.exp()))
+    return F.pad(at_most, (0, 1)) + F.pad(above, (1, 0)) + F.pad(between, (1, 1))
+
+
 class RatingHead(nn.Module):
     """Ratings from user and item vectors.
 
     Parameters
     ----------
     kind : {"ordinal", "regression", "classification"}
-        Ordinal is a cumulative link model (McCullagh 1980): P(rating <= level k) = sigmoid(cut_k - s), cuts rising.
+        Ordinal is a cumulative link model, see `cumulative_link`.
     levels : (levels,) float32
         The ratings that can be given; for regression on a continuous scale, its two ends.
     """
@@ -123,20 +155,10 @@ class RatingHead(nn.Module):
         return match + bias + self.users(users) + self.habit(habits[:, None])
 
     def log_chances(self, score: Tensor) -> Tensor:
-        """Return the logarithm of each level's chance, (..., levels), for ordinal and classification.
-
-        For cuts a < b, sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)); so the logarithm, and its
-        slope, hold however far the score is from the level.
-        """
+        """Return the logarithm of each level's chance, (..., levels), for ordinal and classification."""
         if self.kind == "classification":
             return self.outputs(score[..., None]).log_softmax(-1)
-        cuts, score = self._cuts(), score[..., None]
-        at_most, above = F.logsigmoid(cuts - score), F.logsigmoid(score - cuts)
-        between = torch.log(-torch.expm1(-self.log_steps.exp()))
-        return F.pad(at_most, (0, 1)) + F.pad(above, (1, 0)) + F.pad(between, (1, 1))
-
-    def _cuts(self) -> Tensor:
-        return self.first_cut + F.pad(self.log_steps.exp().cumsum(0), (1, 0))
+        return cumulative_link(score, self.first_cut, self.log_steps)
 
     def expected(self, score: Tensor) -> tuple[Tensor, Tensor]:
         """Return the expected rating and its standard deviation (NaN for regression, which has none)."""

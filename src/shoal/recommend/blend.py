@@ -1,15 +1,21 @@
 """The blend: one score from all models, with weights learnt on held-out events and a set of them for each warmth.
 
-    features (users, items, models)   standardised scores of each model, user by user
+    features (users, items, models)   standardised scores of each model, user by user, their far ends drawn in
     score    (users, items)           features . weights[warmth of the user]
 
 The weights maximise the likelihood of what validation users went on to like, a softmax over the catalogue, which is
-convex; then a short walk on NDCG@n, and a comparison with each model alone, which wins if it is better. Items that
-no model knows get the blend's own scores carried over by their text (`TextMap`).
+convex; then a short walk on NDCG@n, and a comparison with each model alone, which wins if it is better.
+
+Items that no model knows get each model's scores carried over by their text (`TextMap`), with weights of their own:
+
+    score    (users, cold items)      carried scores of each model . cold weights[warmth of the user]
+
+They are learnt in the same way, on warm items as if each were cold: its scores are what the texts of all others say.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +23,8 @@ import torch
 
 from shoal.data.histories import Histories
 from shoal.protocols import Recommender
-from shoal.recommend.standard import standardise
+from shoal.recommend.asked import Asked
+from shoal.recommend.standard import compressed
 from shoal.recommend.text import TextMap
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator
@@ -26,6 +33,8 @@ WARMTH = (0, 3, 10)
 """Upper ends of the buckets of events: none, 1 to 3, 4 to 10, more."""
 MOST_FLOATS = 60_000_000
 """Features held at once while learning; fewer users are taken where the catalogue is large."""
+MOST_COLD_USERS = 1_000
+"""Validation users on whom the weights of cold items are learnt."""
 RIDGE = 1e-3
 
 
@@ -50,6 +59,7 @@ class Blend:
     def __init__(self, models: list[Recommender], text: TextMap | None = None) -> None:
         self.models, self.text = models, text
         self.weights_ = np.full((len(WARMTH) + 1, len(models)), 1 / len(models), np.float32)
+        self.cold_weights_ = self.weights_.copy()
         self.story_: list[dict[str, Any]] = []
 
     def fit(self, histories: Histories) -> Self:
@@ -73,49 +83,81 @@ class Blend:
                 self._learn_bucket(bucket, part.take(users))
             elif bucket < len(WARMTH):
                 self.weights_[bucket] = self.weights_[bucket + 1]
+                self.cold_weights_[bucket] = self.cold_weights_[bucket + 1]
         return self
 
     def _learn_bucket(self, bucket: int, part: HeldOut) -> None:
         features = self.features(part.past)
-        allowed = self.warm_ if part.allowed is None else part.allowed
-        part = HeldOut(part.past, part.seen, part.liked, part.n, allowed)
+        part = replace(part, allowed=self.warm_ if part.allowed is None else part.allowed)
+        weights, story = self._best_weights(features, part)
+        self.weights_[bucket] = weights / max(float(np.abs(weights).sum()), 1e-9)
+        self.cold_weights_[bucket] = self.weights_[bucket]
+        self.story_.append({"warmth": bucket, "users": part.past.n_users, **story})
+        if self.text is not None:
+            self._learn_cold(bucket, features[:MOST_COLD_USERS], part.take(np.arange(len(features))[:MOST_COLD_USERS]))
+
+    def _learn_cold(self, bucket: int, features: np.ndarray, part: HeldOut) -> None:
+        """Learn the weights of cold items; `features` of warm items are overwritten as if each item were cold."""
+        assert self.text is not None
+        warm = self.text.warm_
+        total = features[:, warm] @ self.weights_[bucket]
+        for place in range(len(self.models)):
+            features[:, warm, place] = self.text.left_out(features[:, warm, place])
+        known = np.zeros(features.shape[1], bool)
+        known[warm] = True
+        weights, story = self._best_weights(features, replace(part, allowed=known & part.allowed))
+        self.cold_weights_[bucket] = weights * _slope(features[:, warm] @ weights, total)
+        self.story_[-1]["as if cold"] = story
+
+    def _best_weights(self, features: np.ndarray, part: HeldOut) -> tuple[np.ndarray, dict[str, float]]:
+        """Return the weights that do best on NDCG, and the NDCG of each model alone, of the likeliest, and of them."""
         starts = {m.name: np.eye(len(self.models), dtype=np.float32)[i] for i, m in enumerate(self.models)}
         starts["likelihood"] = _most_likely(features, part)
         quality = {name: _ndcg(features, w, part) for name, w in starts.items()}
         best = max(quality, key=quality.__getitem__)
         weights, reached = _walk(features, starts[best], quality[best], part)
-        self.weights_[bucket] = weights / max(float(np.abs(weights).sum()), 1e-9)
-        self.story_.append({"warmth": bucket, "users": part.past.n_users, **quality, "blend": reached})
+        return weights, {**quality, "blend": reached}
 
     def features(self, histories: Histories) -> np.ndarray:
-        """Return the standardised scores of each model, (users, items, models)."""
-        return np.stack([standardise(m.score(histories)) for m in self.models], axis=2)
+        """Return the standardised scores of each model with their ends drawn in, (users, items, models)."""
+        asked = Asked(histories)
+        return np.stack([compressed(asked.of(m)) for m in self.models], axis=2)
 
     def score(self, histories: Histories) -> np.ndarray:
         """Return (users, items); for items that no model knows, what their text says, NaN if there is no text map."""
-        return self.total(self.parts(histories))
+        return self.score_asked(Asked(histories))
 
-    def parts(self, histories: Histories) -> np.ndarray:
+    def score_asked(self, asked: Asked) -> np.ndarray:
+        """Return the same, from the models' scores that were asked for already."""
+        return self.total(self.parts(asked))
+
+    def parts(self, asked: Asked) -> np.ndarray:
         """Return what each model adds to the score, (users, items, models); a model without weight is not asked."""
-        weights = self.weights_[warmth(histories.counts)]
-        parts = np.zeros((histories.n_users, histories.n_items, len(self.models)), np.float32)
+        pasts = asked.pasts
+        bucket = warmth(pasts.counts)
+        weights, cold_weights = self.weights_[bucket], self.cold_weights_[bucket]
+        parts = np.zeros((pasts.n_users, pasts.n_items, len(self.models)), np.float32)
+        cold = np.flatnonzero(~self.warm_)
         for place, model in enumerate(self.models):
-            if weights[:, place].any():
-                parts[:, :, place] = weights[:, place, None] * standardise(model.score(histories))
+            carried = self.text is not None and len(cold) > 0 and cold_weights[:, place].any()
+            if weights[:, place].any() or carried:
+                scores = compressed(asked.of(model))
+                parts[:, :, place] = weights[:, place, None] * scores
+                if carried:
+                    parts[:, cold, place] = cold_weights[:, place, None] * self._carry(scores, cold)
         return parts
 
-    def total(self, parts: np.ndarray) -> np.ndarray:
-        """Add `parts` up, and carry the sum over to the items that no model knows: (users, items)."""
-        scores = parts.sum(2)
-        cold = np.flatnonzero(~self.warm_)
-        if not len(cold):
-            return scores
-        if self.text is None:
-            scores[:, cold] = np.nan
-            return scores
+    def _carry(self, scores: np.ndarray, cold: np.ndarray) -> np.ndarray:
+        assert self.text is not None
         if self._carried is None:
             self._carried = self.text.weights(self.text.features[cold])
-        scores[:, cold] = self.text.carry(scores[:, self.text.warm_], self._carried)
+        return self.text.carry(scores[:, self.text.warm_], self._carried)
+
+    def total(self, parts: np.ndarray) -> np.ndarray:
+        """Add `parts` up: (users, items); items that no model knows are NaN where there is no text map."""
+        scores: np.ndarray = parts.sum(2)
+        if self.text is None:
+            scores[:, ~self.warm_] = np.nan
         return scores
 
 
@@ -162,6 +204,12 @@ def _most_likely(features: np.ndarray, part: HeldOut) -> np.ndarray:
     if len(users):
         optimizer.step(loss)  # type: ignore[no-untyped-call]
     return weights.detach().numpy()
+
+
+def _slope(carried: np.ndarray, total: np.ndarray) -> float:
+    """Return what carried scores are multiplied by to stand beside the blend's own: least squares, 0 or more."""
+    x, y = (scores - scores.mean(1, keepdims=True) for scores in (carried, total))
+    return max(float((x * y).sum()) / max(float(np.square(x).sum()), 1e-9), 0.0)
 
 
 def _ndcg(features: np.ndarray, weights: np.ndarray, part: HeldOut) -> float:

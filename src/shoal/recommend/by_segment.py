@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 
 from shoal.data.histories import Histories
+from shoal.recommend.asked import Asked
 from shoal.recommend.item_item import ItemItem
 from shoal.recommend.popularity import Popularity
 from shoal.recommend.tune import HeldOut
@@ -21,6 +22,8 @@ from shoal.seeding import generator
 
 LEAST_USERS = 30
 """A segment with fewer training users, or fewer validation users, is served by everyone's model without a contest."""
+LEAST_NDCG = 1e-3
+"""What everyone's popular items must find, on average, for a gain over them to be told."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,9 @@ class Verdict:
         Item-item of the segment, and of everyone.
     low, high : float
         95 % bootstrap interval of local - everyone.
-    popular_gain, popular_low, popular_high : float
-        Popularity in the segment against everyone's, relative to the latter, with its interval.
+    popular_gain, popular_low, popular_high : float or None
+        Popularity in the segment against everyone's, relative to the latter, with its interval; None where everyone's
+        finds next to nothing (NDCG below `LEAST_NDCG`), of which any gain would be a large multiple.
     """
 
     segment: int
@@ -45,9 +49,9 @@ class Verdict:
     everyone: float
     low: float
     high: float
-    popular_gain: float
-    popular_low: float
-    popular_high: float
+    popular_gain: float | None
+    popular_low: float | None
+    popular_high: float | None
 
     @property
     def helps(self) -> bool:
@@ -121,29 +125,37 @@ class BySegment:
         local, everyone = self._quality(part, self.local_[segment]), self._quality(part, self.everyone)
         low, high = np.quantile(_means(local - everyone, rng), (0.025, 0.975))
         own, all_ = self._quality(part, self.popular_[segment]), self._quality(part, self.popularity)
-        base = max(float(all_.mean()), 1e-9)
-        gains = _means(own - all_, rng) / base
-        popular_low, popular_high = np.quantile(gains, (0.025, 0.975))
-        gain = float((own - all_).mean()) / base
         means = float(local.mean()), float(everyone.mean())
-        return Verdict(
-            segment, len(local), *means, float(low), float(high), gain, float(popular_low), float(popular_high)
-        )
+        return Verdict(segment, len(local), *means, float(low), float(high), *_relative(own, all_, rng))
 
     def _quality(self, part: HeldOut, model: ItemItem | Popularity) -> np.ndarray:
         return part.ndcg(lambda pasts: model.score(pasts.liked(self.sight)))
 
     def score(self, histories: Histories) -> np.ndarray:
         """Return (users, items): the segment's own model where it won, else everyone's."""
-        segments = self.place(histories) if self.local_ else None
-        histories = histories.liked(self.sight)
-        out = self.everyone.score(histories)
-        if segments is not None:
-            for segment, model in self.local_.items():
-                users = np.flatnonzero(segments == segment)
-                if len(users):
-                    out[users] = model.score(histories.take(users))
+        return self.score_asked(Asked(histories))
+
+    def score_asked(self, asked: Asked) -> np.ndarray:
+        """Return the same; everyone's model is asked once for all that read it."""
+        liked = asked.liked(self.sight)
+        out = np.array(liked.of(self.everyone))
+        if not self.local_:
+            return out
+        segments = self.place(asked.pasts)
+        for segment, model in self.local_.items():
+            users = np.flatnonzero(segments == segment)
+            if len(users):
+                out[users] = model.score(liked.pasts.take(users))
         return out
+
+
+def _relative(own: np.ndarray, everyone: np.ndarray, rng: np.random.Generator) -> tuple[float | None, ...]:
+    """Return the mean gain over everyone's, relative to it, and its interval."""
+    base = float(everyone.mean())
+    if base < LEAST_NDCG:
+        return None, None, None
+    low, high = np.quantile(_means(own - everyone, rng), (0.025, 0.975))
+    return float((own - everyone).mean()) / base, float(low) / base, float(high) / base
 
 
 def _means(values: np.ndarray, rng: np.random.Generator, draws: int = 1000) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from shoal.data.histories import Histories
 from shoal.protocols import Recommender
+from shoal.recommend.asked import Asked
 
 
 class Liked:
@@ -28,3 +29,7 @@ class Liked:
     def score(self, histories: Histories) -> np.ndarray:
         """Return (users, items); see the model."""
         return self.model.score(histories.liked(self.relevant_from))
+
+    def score_asked(self, asked: Asked) -> np.ndarray:
+        """Return the same; a model that others read with the same sight is asked once."""
+        return asked.liked(self.relevant_from).of(self.model)

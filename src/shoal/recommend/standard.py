@@ -20,6 +20,18 @@ def standardise(scores: np.ndarray) -> np.ndarray:
     return (centred / np.where(spread > 1e-9, spread, 1)).astype(np.float32)
 
 
+def compressed(scores: np.ndarray) -> np.ndarray:
+    """Return standardised scores with their far ends drawn in: sign(s) log(1 + abs(s)), standardised again.
+
+    The order of a user's items stays. Scores of item-item models have long tails, of which a softmax over the
+    catalogue makes certainties: on ml-1m the likeliest weights on plain scores find less than item-item alone does
+    (docs/log.md).
+    """
+    plain = standardise(scores)
+    drawn = np.log1p(np.abs(plain))
+    return standardise(np.copysign(drawn, plain, out=drawn))
+
+
 def hide(scores: np.ndarray, histories: Histories) -> np.ndarray:
     """Return scores with each user's own items at minus infinity, in place."""
     scores[histories.users, histories.items] = -np.inf
@@ -32,7 +44,7 @@ def top(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     NaN ranks last but above minus infinity. Of equal scores the lower row stands first.
     """
     n = min(n, scores.shape[1])
-    filled = np.nan_to_num(scores, nan=-3e38, neginf=-np.inf)
+    filled = np.where(np.isnan(scores), np.float32(-3e38), scores)
     part = np.argpartition(-filled, n - 1, axis=1)[:, :n]
     values = np.take_along_axis(filled, part, 1)
     last = values.min(1, keepdims=True)

@@ -17,6 +17,7 @@ import torch
 
 from shoal.data.histories import Histories
 from shoal.protocols import Recommender
+from shoal.recommend.asked import Asked
 from shoal.recommend.item_item import most_used
 from shoal.recommend.standard import standardise
 
@@ -42,7 +43,8 @@ class TextMap:
     def fit(self, histories: Histories) -> Self:
         """Take note of the items that `histories` knows; their kernel is factorised when it is first needed."""
         self.warm_ = most_used(histories, self.max_items)
-        self._cholesky: torch.Tensor | None = None
+        self._factor: torch.Tensor | None = None
+        self._inverse: np.ndarray | None = None
         self._all: np.ndarray | None = None
         return self
 
@@ -55,17 +57,38 @@ class TextMap:
     def weights(self, features: np.ndarray) -> np.ndarray:
         """Return M (warm, items) for the items of these features."""
         known = torch.from_numpy(self.features[self.warm_])
-        if self._cholesky is None:
-            kernel = self._kernel(known, known)
-            kernel.diagonal().add_(self.l2)
-            self._cholesky = torch.linalg.cholesky(kernel)
-        return torch.cholesky_solve(self._kernel(known, torch.from_numpy(features)), self._cholesky).numpy()
+        return torch.cholesky_solve(self._kernel(known, torch.from_numpy(features)), self._cholesky()).numpy()
 
     def carry(self, warm_scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Carry scores (users, warm) over to items: (users, items) float32. A score that is NaN counts as the mean."""
         mean = _row_means(warm_scores)
         carried: np.ndarray = mean + np.nan_to_num(warm_scores - mean) @ weights
         return carried.astype(np.float32, copy=False)
+
+    def left_out(self, warm_scores: np.ndarray) -> np.ndarray:
+        """Return what `carry` would give each warm item if it were cold: (users, warm) float32.
+
+        The scores of all other warm items are carried over to it, by the closed form for leaving one out [1]_. As in
+        `carry`, the mean is that of all warm scores, its own among them.
+
+        References
+        ----------
+        .. [1] Rasmussen, Williams: Gaussian Processes for Machine Learning. 2006, eq. 5.12.
+        """
+        if self._inverse is None:
+            self._inverse = torch.cholesky_inverse(self._cholesky()).numpy()
+        mean = _row_means(warm_scores)
+        centred = np.nan_to_num(warm_scores - mean)
+        said: np.ndarray = mean + centred - centred @ self._inverse / self._inverse.diagonal()
+        return said.astype(np.float32, copy=False)
+
+    def _cholesky(self) -> torch.Tensor:
+        if self._factor is None:
+            known = torch.from_numpy(self.features[self.warm_])
+            kernel = self._kernel(known, known)
+            kernel.diagonal().add_(self.l2)
+            self._factor = torch.linalg.cholesky(kernel)
+        return self._factor
 
     def _kernel(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return torch.exp(torch.cdist(a, b).square_() / (-2 * self.width**2))
@@ -100,12 +123,13 @@ class Text:
 
     def score(self, histories: Histories) -> np.ndarray:
         """Return (users, items); NaN for users without a past."""
-        out = self.map.carry(self.taught(histories)[:, self.map.warm_], self.map.weights_of_all())
-        out[histories.counts == 0] = np.nan
-        return out
+        return self.score_asked(Asked(histories))
 
-    def taught(self, histories: Histories) -> np.ndarray:
-        """Return the teachers' mean standardised scores, (users, items)."""
-        scores = np.stack([standardise(t.score(histories)) for t in self.teachers])  # (teachers, users, items)
-        mean: np.ndarray = scores.mean(0, dtype=np.float32)
-        return mean
+    def score_asked(self, asked: Asked) -> np.ndarray:
+        """Return the same, from the teachers' scores that were asked for already."""
+        warm = self.map.warm_
+        taught = np.stack([standardise(asked.of(t))[:, warm] for t in self.teachers])  # (teachers, users, warm)
+        mean: np.ndarray = taught.mean(0, dtype=np.float32)
+        out = self.map.carry(mean, self.map.weights_of_all())
+        out[asked.pasts.counts == 0] = np.nan
+        return out

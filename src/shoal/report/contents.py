@@ -124,11 +124,13 @@ def verdicts(run: Run) -> list[str]:
     for found in run.learnt.by_segment.verdicts_:
         name = run.segments.filter(pl.col(SEGMENT) == found.segment)["name"]
         who = name[0] if len(name) else f"Segment {found.segment}"
-        popular = f"{found.popular_gain:+.0%} ({found.popular_low:+.0%} to {found.popular_high:+.0%})"
+        popular = "everyone's popular items find next to nothing here"
+        if found.popular_gain is not None:
+            gain = f"{found.popular_gain:+.0%} ({found.popular_low:+.0%} to {found.popular_high:+.0%})"
+            popular = f"its popular items beat everyone's by {gain} NDCG@10"
         own = f"{found.local - found.everyone:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
         does = "helps and serves it" if found.low > 0 else "hurts" if found.high < 0 else "makes no sure difference"
         told.append(
-            f"{who}: its popular items beat everyone's by {popular} NDCG@10; a model of its own {does}, {own} "
-            f"against everyone's model, on {found.users:,} users."
+            f"{who}: {popular}; a model of its own {does}, {own} against everyone's model, on {found.users:,} users."
         )
     return told or ["No segment had enough held-out users to be compared."]

@@ -110,12 +110,22 @@ def write(contents: Contents, path: str | os.PathLike[str]) -> Path:
     StoreError
         The folder is not there or cannot be written, or the disk is full. Nothing is left behind.
     """
+    return put(render(contents), path)
+
+
+def put(page: str, path: str | os.PathLike[str]) -> Path:
+    """Write a page to `path`, whole or not at all, and return the path.
+
+    Raises
+    ------
+    StoreError
+        The folder is not there or cannot be written, or the disk is full. Nothing is left behind.
+    """
     path = Path(path)
-    page = render(contents).encode("utf-8", errors="replace")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
-            file.write(page)
+            file.write(page.encode("utf-8", errors="replace"))
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -132,14 +142,14 @@ def write(contents: Contents, path: str | os.PathLike[str]) -> Path:
 
 def render(contents: Contents) -> str:
     """Return the report as HTML."""
-    script = _asset("page.js")
+    script = asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     when = contents.when
-    return Template(_asset("page.html")).substitute(
+    return Template(asset("page.html")).substitute(
         title=escape(contents.title),
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "
         "base-uri 'none'; form-action 'none'",
-        style=f"{colours()}\n{_asset('page.css')}",
+        style=f"{colours()}\n{asset('page.css')}",
         script=script,
         when_iso=when.isoformat(),
         when=f"{when.day} {when:%B %Y, %H:%M}{' ' + str(when.tzname()) if when.tzinfo else ''}",
@@ -153,12 +163,12 @@ def render(contents: Contents) -> str:
         )
         or NOTHING.format("This run has no segments."),
         metrics=metric_tables(contents.metrics) or NOTHING.format("This run was not measured."),
-        verdicts=_sentences(contents.verdicts) or NOTHING.format("Segments were not compared with everyone's model."),
+        verdicts=sentences(contents.verdicts) or NOTHING.format("Segments were not compared with everyone's model."),
         reason=escape(contents.reason),
         choice=choice_table(contents.choice, _assigned(contents).height),
         examples=example_cards(contents.examples, contents.segments) or NOTHING.format("This run shows no examples."),
-        read=_sentences(contents.read) or NOTHING.format("There is no read report."),
-        manifest=_manifest(contents.manifest) or NOTHING.format("There is no manifest."),
+        read=sentences(contents.read) or NOTHING.format("There is no read report."),
+        manifest=manifest_list(contents.manifest) or NOTHING.format("There is no manifest."),
     )
 
 
@@ -205,12 +215,14 @@ def _legend(contents: Contents) -> str:
     return "\n".join(entries)
 
 
-def _sentences(lines: Iterable[str]) -> str:
+def sentences(lines: Iterable[str]) -> str:
+    """Return lines as a list, escaped; nothing for none."""
     items = "".join(f"<li>{escape(line)}</li>\n" for line in lines)
     return f'<ul class="sentences">{items}</ul>' if items else ""
 
 
-def _manifest(manifest: Mapping[str, Any]) -> str:
+def manifest_list(manifest: Mapping[str, Any]) -> str:
+    """Return a nested mapping as a list of names and values, escaped; nothing for an empty one."""
     rows = "\n".join(f"<div><dt>{escape(str(k))}</dt>{_values(v)}</div>" for k, v in manifest.items())
     return f'<dl class="manifest">{rows}</dl>' if rows else ""
 
@@ -230,5 +242,6 @@ def _flat(value: Any, name: str = "") -> Iterable[str]:
         yield f"{name} {'–' if value is None else value}".strip()
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return a file of the report's assets."""
     return files("shoal.report").joinpath("assets", name).read_text(encoding="utf-8")

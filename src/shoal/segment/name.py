@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from shoal.segment.chinese import is_chinese, together
 from shoal.segment.sentence import is_code, telling_items, telling_words, titles_are_names, worth_a_word
 from shoal.segment.words import DECADE
 from shoal.tables import SEGMENT, SIZE, UNASSIGNED
@@ -119,7 +120,11 @@ def _short(name: str) -> list[str]:
 
 def _pairs(subjects: list[str]) -> list[str]:
     first, *others = subjects
-    return [*(f"{first} and {other}" for other in others), first]
+    return [*(f"{first}{_and(first, other)}{other}" for other in others), first]
+
+
+def _and(first: str, other: str) -> str:
+    return "、" if is_chinese(first) and is_chinese(other) else " and "
 
 
 def _traits(row: Row, siblings: list[dict[str, Any]], median: float, items: str) -> _Traits:
@@ -197,12 +202,15 @@ def _overlap(a: str, b: str) -> bool:
 
 
 def _names(row: Row, siblings: list[dict[str, Any]]) -> list[str]:
-    """Return rare categories, else titles that are short names, else phrases: the names of authors and series."""
+    """Return rare categories, else titles that are short names, else phrases: the names of authors and series.
+
+    Chinese words stand for themselves: two characters say what takes two words elsewhere.
+    """
     if _has_categories(siblings):
         return _ordered([c for c in row["categories"] if _rare(c)], "categories", row, siblings)
     if titles_are_names(row):
         return _titles(row)
-    phrases = [w for w in telling_words(row) if " " in w["label"]]
+    phrases = [w for w in telling_words(row) if " " in w["label"] or is_chinese(w["label"])]
     return [_title(label) for label in _ordered(phrases, "words", row, siblings)]
 
 
@@ -244,7 +252,7 @@ def _capital(text: str) -> str:
 
 def _title(text: str) -> str:
     """Capitalise each word, and each letter of initials: `j.k. rowling` becomes `J.K. Rowling`."""
-    return re.sub(r"(^|[\s.\-])(\w)", lambda found: found[1] + found[2].upper(), text)
+    return re.sub(r"(^|[\s.\-])(\w)", lambda found: found[1] + found[2].upper(), together(text))
 
 
 def _cut(name: str, longest: int = LONGEST) -> str:

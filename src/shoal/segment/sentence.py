@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from shoal.segment.chinese import letters, together
 from shoal.segment.words import DECADE
 from shoal.tables import SEGMENT, UNASSIGNED
 
@@ -65,8 +66,8 @@ def telling_items(profile: Row) -> list[Row]:
 
 
 def titles_are_names(profile: Row) -> bool:
-    """Return whether titles are short, like names of artists; their words alone would say less."""
-    lengths = [len(e["label"]) for e in telling_items(profile)]
+    """Return whether titles are short, like names of artists; their words alone would say less. Not without titles."""
+    lengths = [letters(e["title"]) for e in telling_items(profile) if e["title"]]
     return bool(lengths) and statistics.median(lengths) <= SHORT_TITLE
 
 
@@ -76,7 +77,7 @@ def _labels(profile: Row) -> list[Row]:
     decades = [c for c in over if c["kind"] == DECADE][:2]
     chosen = [c for c in over if (c["kind"] != DECADE and not is_code(c)) or c in decades][:3]
     if len(chosen) == len(decades) and not titles_are_names(profile):
-        chosen += [{**w, "label": f'"{w["label"]}"'} for w in telling_words(profile)][: 3 - len(chosen)]
+        chosen += [{**w, "label": f'"{together(w["label"])}"'} for w in telling_words(profile)][: 3 - len(chosen)]
     return chosen or [c for c in over if is_code(c)][:3]
 
 

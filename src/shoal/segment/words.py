@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from shoal.segment import chinese
 from shoal.tables import ITEM
 
 DECADE = "decade"
@@ -20,8 +21,8 @@ STOP_WORDS = frozenset(
 )
 """Words that tell nothing by themselves. A phrase may not begin or end with one."""
 
-TOKEN = r"(?:\p{L}\.){2,}|[\p{L}\p{N}]+(?:['’]\p{L}+)*|[^\s\p{L}\p{N}]"
-"""Initials (j.k.), words, or one mark, which no phrase runs across."""
+TOKEN = r"(?:\p{L}\.){2,}|[\p{L}\p{N}][\p{L}\p{M}\p{N}]*(?:['’]\p{L}[\p{L}\p{M}]*)*|[^\s\p{L}\p{N}]"
+"""Initials (j.k.), words, or one mark, which no phrase runs across. Many scripts write vowels as signs on letters."""
 YEAR = r"\b(1[89]\d\d|20[0-4]\d)\b"
 FEWEST_ITEMS = 2  # a word of one item alone is the item, no theme
 MOST_VALUES = 50  # a text column with so few distinct values is a category
@@ -58,8 +59,9 @@ def decades(items: pl.DataFrame) -> pl.DataFrame:
 def words(items: pl.DataFrame) -> pl.DataFrame:
     """Return the words and two-word phrases of each item's texts, in small letters, once an item.
 
-    Only those that at least two items share. Stop words are English with the commonest articles of its neighbours.
-    Chinese and other scripts without spaces stay unbroken runs: phrases, where they recur.
+    Only those that at least two items share. Stop words are English with the commonest articles of its neighbours, and
+    Chinese. Chinese is cut into words, Japanese where its scripts meet; see `shoal.segment.chinese.spaced` for these
+    and for scripts that stay unbroken.
     """
     parts = [_phrases(items, column) for column in text_columns(items)]
     found = pl.concat([p for p in parts if p.height] or [pl.DataFrame(schema=LONG)])
@@ -103,8 +105,12 @@ def _long(table: pl.DataFrame, kind: str) -> pl.DataFrame:
 
 def _phrases(items: pl.DataFrame, column: str) -> pl.DataFrame:
     token = pl.col(column).str.to_lowercase().str.extract_all(TOKEN).alias("label")
-    long = items.select(ITEM, token).explode("label", empty_as_null=False, keep_nulls=False)
-    telling = pl.col("label").str.contains(r"^\p{L}.") & ~pl.col("label").is_in(list(STOP_WORDS))
+    long = (
+        items.select(ITEM, chinese.spaced(items[column]))
+        .select(ITEM, token)
+        .explode("label", empty_as_null=False, keep_nulls=False)
+    )
+    telling = pl.col("label").str.contains(r"^\p{L}.") & ~pl.col("label").is_in(list(STOP_WORDS | chinese.STOP_WORDS))
     long = long.with_columns(
         telling=telling,
         after=pl.col("label").shift(-1).over(ITEM),

@@ -35,10 +35,21 @@ FORMAT = 1
 """Goes up whenever an older shoal could not read the folder, or would read it wrongly."""
 MANIFEST = "manifest.json"
 
-BESIDE = ("report.html",)
+BESIDE = ("report.html", "training.jsonl")
 """Files that may be written into a run folder later, and go when the run is replaced."""
 
-_KIND = "shoal run"
+
+@dataclass(frozen=True)
+class Kind:
+    """What a folder is: its name in messages, and the command that makes one."""
+
+    name: str
+    made_by: str
+
+
+RUN = Kind("run", "shoal fit")
+MODEL = Kind("model", "shoal finetune")
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -73,6 +84,7 @@ def save(
     tensors: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     documents: Mapping[str, Any] | None = None,
     manifest: Mapping[str, Any] | None = None,
+    kind: Kind = RUN,
 ) -> Path:
     """Write a run folder, whole or not at all, and return its path.
 
@@ -84,6 +96,8 @@ def save(
         By name; a name becomes a file name. Categoricals are stored as strings.
     manifest : mapping, optional
         What the run says of itself: settings, data fingerprint, times. Must be JSON.
+    kind : Kind
+        A run, or a fine-tuned model, which is kept in the same way.
 
     Raises
     ------
@@ -92,15 +106,15 @@ def save(
         is left behind, and what stood there stands there still.
     """
     folder = Path(folder).resolve()
-    check_place(folder)
+    check_place(folder, kind)
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
     parents = [p for p in part.parents if not p.exists()]
     try:
         part.mkdir(parents=True)
         for name, write in _writers(tables or {}, tensors or {}, documents or {}):
             write(part / name)
-        _seal(part, dict(manifest or {}))
-        _put_in_place(part, folder)
+        _seal(part, dict(manifest or {}), kind)
+        _put_in_place(part, folder, kind)
     except (OSError, pl.exceptions.PolarsError) as error:
         why = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise StoreError(f"{folder} cannot be written: {why}. Free some space or give another path.") from error
@@ -112,8 +126,8 @@ def save(
     return folder
 
 
-def load(folder: str | Path) -> Artifacts:
-    """Read a run folder; every file is checked against its hash first.
+def load(folder: str | Path, kind: Kind = RUN) -> Artifacts:
+    """Read a folder of this kind; every file is checked against its hash first.
 
     Raises
     ------
@@ -121,7 +135,7 @@ def load(folder: str | Path) -> Artifacts:
         The folder is missing, is no run folder, lacks a file, holds a changed one, or was made by a newer shoal.
     """
     folder = Path(folder)
-    head = _manifest_of(folder)
+    head = _manifest_of(folder, kind)
     found = Artifacts(manifest=head["run"], shoal_version=str(head["shoal"]))
     for name, expected in head["files"].items():
         path = _checked_file(folder, name, expected)
@@ -134,16 +148,16 @@ def load(folder: str | Path) -> Artifacts:
     return found
 
 
-def is_run_folder(folder: str | Path) -> bool:
-    """Whether a manifest of ours stands in `folder`, whole or of a newer format; nothing else is looked at."""
+def is_run_folder(folder: str | Path, kind: Kind = RUN) -> bool:
+    """Whether a manifest of this kind stands in `folder`, whole or of a newer format; nothing else is looked at."""
     try:
         head = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(head, dict) and head.get("kind") == _KIND
+    return isinstance(head, dict) and head.get("kind") == f"shoal {kind.name}"
 
 
-def check_place(folder: str | Path) -> None:
+def check_place(folder: str | Path, kind: Kind = RUN) -> None:
     """Refuse a path at which `save` would refuse to write; ask before long work.
 
     Raises
@@ -154,13 +168,13 @@ def check_place(folder: str | Path) -> None:
     folder = Path(folder)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not is_run_folder(folder):
-        raise StoreError(f"{folder} exists and is not a run folder. Give another path.")
+    if not is_run_folder(folder, kind):
+        raise StoreError(f"{folder} exists and is not a {kind.name} folder. Give another path.")
     theirs = sorted({p.name for p in folder.iterdir()} - _own_files(folder))
     if theirs:
         raise StoreError(
-            f"{folder} is a run folder, and {theirs[0]} in it is not the run's; saving would delete it. "
-            "Move it away or give another path."
+            f"{folder} is a {kind.name} folder, and {theirs[0]} in it is not the {kind.name}'s; saving would delete "
+            "it. Move it away or give another path."
         )
 
 
@@ -222,10 +236,10 @@ def _write_json(value: Any, what: str, path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _seal(part: Path, manifest: dict[str, Any]) -> None:
+def _seal(part: Path, manifest: dict[str, Any], kind: Kind) -> None:
     """Write the manifest, last of all, and bring every file to the disk itself."""
     files = {path.name: {"sha256": _sha256(path), "bytes": path.stat().st_size} for path in sorted(part.iterdir())}
-    head = {"kind": _KIND, "format": FORMAT, "shoal": version("shoal"), "files": files, "run": manifest}
+    head = {"kind": f"shoal {kind.name}", "format": FORMAT, "shoal": version("shoal"), "files": files, "run": manifest}
     _write_json(head, "manifest", part / MANIFEST)
     for path in part.iterdir():
         _to_disk(path)
@@ -245,9 +259,9 @@ def _to_disk(path: Path) -> None:
         os.close(handle)
 
 
-def _put_in_place(part: Path, folder: Path) -> None:
+def _put_in_place(part: Path, folder: Path, kind: Kind) -> None:
     """Rename `part` to `folder`; an old run steps aside first, and comes back if that fails."""
-    check_place(folder)  # something may have come while we wrote
+    check_place(folder, kind)  # something may have come while we wrote
     aside = part.with_suffix(".old")
     try:
         if folder.exists():
@@ -260,19 +274,18 @@ def _put_in_place(part: Path, folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _manifest_of(folder: Path) -> dict[str, Any]:
+def _manifest_of(folder: Path, kind: Kind) -> dict[str, Any]:
+    what, wrote = f"{kind.name} folder", f"Give the folder that {kind.made_by} wrote."
     if not folder.is_dir():
-        raise StoreError(f"There is no run folder {folder}. Make one with shoal fit, or give another path.")
+        raise StoreError(f"There is no {what} {folder}. Make one with {kind.made_by}, or give another path.")
     if not (folder / MANIFEST).is_file():
-        raise StoreError(f"{folder} is not a run folder: it has no {MANIFEST}. Give the folder that shoal fit wrote.")
+        raise StoreError(f"{folder} is not a {what}: it has no {MANIFEST}. {wrote}")
     try:
         head = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _damage(folder, MANIFEST, f"cannot be read ({error})") from None
-    if not isinstance(head, dict) or head.get("kind") != _KIND:
-        raise StoreError(
-            f"{folder} is not a run folder: its {MANIFEST} is another program's. Give the folder that shoal fit wrote."
-        )
+    if not isinstance(head, dict) or head.get("kind") != f"shoal {kind.name}":
+        raise StoreError(f"{folder} is not a {what}: its {MANIFEST} is another program's. {wrote}")
     if not isinstance(head.get("format"), int) or head["format"] > FORMAT:
         raise StoreError(
             f"{folder} was written by shoal {head.get('shoal')} in format {head.get('format')}; this shoal reads up to "

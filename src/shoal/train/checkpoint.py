@@ -36,6 +36,17 @@ class Checkpoint:
         Says which fit this is: only a checkpoint with the same mark is restored.
     progress : Progress
         Hears why training starts over, or why nothing can be written.
+    name : str
+        Of the file.
+    only_free : bool
+        Keep only the parameters that may move; else the whole state, buffers included.
+
+    Attributes
+    ----------
+    at : dict of str to float
+        Where in an epoch the checkpoint was written, as `save` was told; empty between two epochs.
+    extra : dict of str to Tensor
+        What else `save` was told to keep.
     """
 
     def __init__(
@@ -46,9 +57,14 @@ class Checkpoint:
         *,
         mark: str,
         progress: Progress,
+        name: str = NAME,
+        only_free: bool = False,
     ) -> None:
-        self.path = folder / NAME if folder else None
+        self.path = folder / name if folder else None
         self.network, self.optimizer, self.mark, self.progress = network, optimizer, mark, progress
+        self.only_free = only_free
+        self.at: dict[str, float] = {}
+        self.extra: dict[str, Tensor] = {}
         self.best = self._weights()
 
     def keep_best(self) -> None:
@@ -57,17 +73,24 @@ class Checkpoint:
 
     def load_best(self) -> None:
         """Give the network its best weights."""
-        self.network.load_state_dict(self.best)
+        self._put(self.best)
 
-    def save(self, rows: Rows, best: int) -> None:
+    def save(
+        self,
+        rows: Rows,
+        best: int,
+        *,
+        at: dict[str, float] | None = None,
+        extra: dict[str, Tensor] | None = None,
+    ) -> None:
         """Write everything, whole or not at all; where that fails, training goes on without checkpoints."""
         if self.path is None:
             return
         half = self.path.with_suffix(".half")
-        about = {"story": json.dumps([rows, best]), "mark": self.mark}
+        about = {"story": json.dumps([rows, best]), "at": json.dumps(at or {}), "mark": self.mark}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({k: v.contiguous() for k, v in self._tensors().items()}, half, metadata=about)
+            save_file({k: v.contiguous() for k, v in self._tensors(extra or {}).items()}, half, metadata=about)
             os.replace(half, self.path)
         except (OSError, SafetensorError) as error:
             half.unlink(missing_ok=True)
@@ -90,17 +113,24 @@ class Checkpoint:
             self.progress.warn(f"{self.path} was written for other data or settings; training starts over.")
             return [], -1
         self.best = _under("best.", tensors)
-        self.network.load_state_dict(_under("now.", tensors))
+        self._put(_under("now.", tensors))
+        self.at, self.extra = json.loads(about["at"]), _under("extra.", tensors)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": _by_parameter(_under("optimizer.", tensors)), "param_groups": groups})
         return rows, best
 
     def _weights(self) -> dict[str, Tensor]:
-        return {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        free = {k for k, p in self.network.named_parameters() if p.requires_grad}
+        state = self.network.state_dict()
+        return {k: v.detach().clone() for k, v in state.items() if not self.only_free or k in free}
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def _put(self, weights: dict[str, Tensor]) -> None:
+        self.network.load_state_dict(weights, strict=not self.only_free)
+
+    def _tensors(self, extra: dict[str, Tensor]) -> dict[str, Tensor]:
         tensors = {f"now.{k}": v for k, v in self._weights().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= {f"extra.{k}": v for k, v in extra.items()}
         state = self.optimizer.state_dict()["state"]
         return tensors | {f"optimizer.{i}.{k}": v for i, s in state.items() for k, v in s.items() if v is not None}
 

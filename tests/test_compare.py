@@ -1,0 +1,139 @@
+"""The bench: what contestants are shown holds nothing of the test, and the judge rewards what is right."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+from peers.arena import Arena, judge
+from peers.simple import RP3Beta
+from peers.task import Task
+from peers.worker import answer, compete, contestant, draws
+
+from shoal.data.synthetic import planted_world
+from shoal.tables import ITEM, RATING, USER
+
+DATA, _ = planted_world(users=120, items=60, segments=3, events_per_user=16, seed=0)
+PROTOCOLS = ("random", "temporal", "last-out", "strong", "cold-item", "cold-user")
+
+
+def arena(protocol, kind="ranking", data=DATA, **more):
+    given = {"share": None, "shown": None, "order": None, "n": 10, "seed": 0} | more
+    return Arena.of(data, argparse.Namespace(kind=kind, protocol=protocol, **given))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def shuffled(made: Arena) -> Arena:
+    """The same with other answers: test items and ratings change hands, users keep as many."""
+    rng = np.random.default_rng(1)
+    test = made.split.test
+    order = rng.permutation(test.height)
+    other = test.with_columns(test[c][order].alias(c) for c in (ITEM, RATING))
+    return Arena(**{**made.__dict__, "split": argparse.Namespace(**{**made.split.__dict__, "test": other})})
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_contestants_are_shown_does_not_change_with_what_is_to_be_predicted(protocol, tmp_path):
+    made = arena(protocol)
+    # every rating counts as a hit, so that who is asked about stays the same when answers change hands
+    made = Arena(**{**made.__dict__, "relevant_from": None})
+    made.write(tmp_path / "one")
+    shuffled(made).write(tmp_path / "two")
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_no_answer_stands_in_the_folder(protocol, tmp_path):
+    made = arena(protocol)
+    made.write(tmp_path / "task")
+    keys = [USER, ITEM]
+    answers = made.split.test.select(pl.col(c).cast(pl.String) for c in keys)
+    for table in tmp_path.rglob("*.parquet"):
+        shown = pl.read_parquet(table)
+        if set(keys) <= set(shown.columns):
+            assert shown.select(pl.col(c).cast(pl.String) for c in keys).join(answers, on=keys).height == 0, table
+
+
+def test_the_pairs_to_be_rated_are_shown_without_their_ratings(tmp_path):
+    made = arena("random", kind="rating")
+    made.write(tmp_path / "task")
+    asked = pl.read_parquet(tmp_path / "task" / "asked.parquet")
+    assert asked.columns == [USER, ITEM]
+    assert asked.height == made.split.test.height
+
+
+@pytest.mark.parametrize("name", ["popularity", "RP3beta"])
+def test_a_planted_answer_is_not_found_by_who_sees_the_folder_alone(name, tmp_path):
+    """Each test user is asked for an item that nobody trained on: only who peeks can name it."""
+    made = arena("random")
+    planted = DATA.items[ITEM].cast(pl.String).sort()[:5].to_list()
+    secret = pl.col(ITEM).cast(pl.String).is_in(planted)
+    train = made.split.train.with_interactions(made.split.train.interactions.filter(~secret))
+    test = made.split.test.unique(USER, maintain_order=True).with_columns(pl.lit(planted[0]).alias(ITEM))
+    given = made.split.given.filter(~secret)
+    changed = argparse.Namespace(**{**made.split.__dict__, "train": train, "given": given, "test": test})
+    made = Arena(**{**made.__dict__, "split": changed, "relevant_from": None})
+    made.write(tmp_path / "task")
+    table, _ = compete(contestant(name), Task(tmp_path / "task"), trials=2, seed=0)
+    peeking = test.select(USER, ITEM, pl.lit(1, pl.Int32).alias("rank"), pl.lit(1.0, pl.Float32).alias("score"))
+    rows = {row["model"]: row["value"] for row in judge(made, {name: table, "who peeks": peeking})}
+    assert rows["who peeks"] == 1
+    assert rows[name] < 0.1
+
+
+def test_the_judge_compares_with_the_best_peer_and_ratings_the_other_way_round(tmp_path):
+    made = arena("random", kind="rating")
+    truth = made.truth(made.split).select(USER, ITEM, RATING)
+    off = {"near": 0.1, "far": 0.5, "Shoal": 0.05}
+    rows = judge(made, {n: truth.with_columns(pl.col(RATING) + by) for n, by in off.items()})
+    assert [row["model"] for row in rows] == ["Shoal", "near", "far"]
+    assert rows[0]["lead"] == pytest.approx(-0.05, abs=1e-6)
+    assert "lead" not in rows[1]
+    assert rows[2]["verdict"] == "worse"
+
+
+def test_settings_are_drawn_without_repetition_and_begin_with_the_defaults():
+    found = draws({"a": (1, 2, 3), "b": ("x", "y")}, 6, 0)
+    assert found[0] == {"a": 1, "b": "x"}
+    assert len({tuple(one.items()) for one in found}) == 6
+    assert len(draws({"a": (1, 2, 3), "b": ("x", "y")}, 99, 0)) == 6
+    assert draws({}, 5, 0) == [{}]
+
+
+def test_what_a_user_was_shown_is_not_offered_and_only_candidates_are(tmp_path):
+    made = arena("cold-item")
+    made.write(tmp_path / "task")
+    task = Task(tmp_path / "task")
+    model = contestant("popularity")()
+    model.fit(task)
+    lists = answer(model, task)
+    assert set(lists[ITEM]) <= set(made.split.candidates)
+    keys = [pl.col(USER).cast(pl.String), pl.col(ITEM).cast(pl.String)]
+    assert lists.select(keys).join(made.split.given.select(keys), on=[USER, ITEM]).height == 0
+
+
+def test_three_steps_of_a_walk_are_what_the_paper_says():
+    uses = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 1]], float)
+
+    class Small:
+        def matrix(self, *, liked):
+            from scipy import sparse
+
+            return sparse.csr_matrix(uses)
+
+    found = RP3Beta(alpha=1.0, beta=0.5, neighbours=9).weights(Small()).toarray()
+    step = uses / uses.sum(1, keepdims=True)
+    back = uses.T / uses.T.sum(1, keepdims=True)
+    expected = back @ step / uses.sum(0) ** 0.5
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
