@@ -55,7 +55,7 @@ class LanguageModel:
         ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``.
     batch_tokens : int, optional
         Tokens in a batch, padding included. None takes 2,048 on a CPU, where more outgrow its caches (8,192 are a third
-        slower with minilm), and 16,384 elsewhere.
+        slower with minilm), 512 for the CPU engines of `shoal.encode.engines`, and 16,384 elsewhere.
 
     Raises
     ------
@@ -183,7 +183,8 @@ class LanguageModel:
 
     def _encode_window(self, texts: Sequence[str], out: np.ndarray, task: Task, hidden: Hidden | None) -> None:
         ids = self.tokens(texts)
-        budget = self.batch_tokens or (2048 if self.device.type == "cpu" else 16_384)
+        usual = 16_384 if self.device.type != "cpu" else 512 if hidden else 2048
+        budget = self.batch_tokens or usual
         for rows in batches(np.array([len(one) for one in ids]), budget):
             out[rows] = self._vectors([ids[row] for row in rows], hidden)
             task.advance(len(rows))
