@@ -110,7 +110,7 @@ def _tensors(learnt: Learnt) -> Tensors:
         "segmentation": learnt.segmentation.tensors(),
         "item_item": everyone.tensors(),
         "factors": {"items": factors.items_},
-        "blend": {"weights": learnt.blend.weights_, "cold_weights": learnt.blend.cold_weights_},
+        "blend": learnt.blend.tensors(),
     }
     if learnt.rater is not None:
         tensors["rater"] = learnt.rater.tensors()
@@ -125,7 +125,7 @@ def _document(learnt: Learnt) -> dict[str, Any]:
         "relevant_from": learnt.relevant_from,
         "sight": local.sight,
         "values": {"mean": values.mean, "spread": values.spread, "log": values.log},
-        "item_item": {"l2": everyone.l2, "dropout": everyone.dropout, "max_items": everyone.max_items},
+        "item_item": {name: getattr(everyone, name) for name in ("l2", "dropout", "power", "max_items")},
         "factors": {"width": factors.width, "l2": factors.l2, "alpha": factors.alpha},
         "half_life_days": trending.model.half_life_days if isinstance(trending, Liked) else None,  # type: ignore[attr-defined]
         "blend": [m.name for m in learnt.blend.models],
@@ -160,9 +160,7 @@ def _restore(kept: artifacts.Artifacts) -> Learnt:
     everything = learnt.pasts(data.interactions, sorted_ids(data.interactions, USER))
     learnt.models = _models(kept, config, matrix, sequence, segmentation, everything)
     learnt.blend = Blend([learnt.models[name] for name in told["blend"]], learnt.models["text"].map)  # type: ignore[attr-defined]
-    weights = kept.tensors["blend"]
-    learnt.blend.weights_ = weights["weights"]
-    learnt.blend.cold_weights_ = weights.get("cold_weights", weights["weights"])  # of runs before there were any
+    learnt.blend.restore(kept.tensors["blend"])
     learnt.blend.fit(everything)
     return learnt
 

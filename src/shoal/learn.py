@@ -105,13 +105,13 @@ class Inner:
     past: Histories
     future: Histories
 
-    def held_out(self, relevant_from: float | None, n: int, seed: int) -> HeldOut:
+    def held_out(self, relevant_from: float | None, n: int, seed: int, *, set_like: bool) -> HeldOut:
         """Return the ranking question, of at most `MOST_VALIDATION_USERS` users."""
         liked = self.future.liked(relevant_from)
         users = np.flatnonzero(liked.counts)
         users = np.sort(generator(seed, "validation").permutation(users)[:MOST_VALIDATION_USERS])
         past = self.past.take(users)
-        return HeldOut(past, past, liked.take(users), n)
+        return HeldOut(past, past, liked.take(users), n, set_like=set_like, relevant_from=relevant_from)
 
 
 def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff: datetime | None = None) -> Learnt:
@@ -153,7 +153,8 @@ def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff:
     sequence = _train_tower(matrix, inner, data, relevant_from, config, around, story)
     with around.stage("segment"):
         segmentation = _group(sequence, inner.train, config)
-    models, blend = _blend(matrix, inner, sequence, segmentation, relevant_from, config, around, n, story)
+    held = inner.held_out(relevant_from, n, config.seed, set_like=is_set_like(data, config))
+    models, blend = _blend(matrix, inner.train, held, sequence, segmentation, relevant_from, config, around, story)
     rater = _stack(matrix, inner, sequence, data, around, story)
 
     learnt = Learnt(
@@ -212,6 +213,11 @@ def hold_out(data: Dataset, config: Config, *, share: float, seed: int) -> Split
     return splitting.random(data, share=share, seed=seed)
 
 
+def is_set_like(data: Dataset, config: Config) -> bool:
+    """Return whether a part of a past is asked for, and not what came next."""
+    return not data.has_times or config.validation.protocol in SET_LIKE
+
+
 def _rows(interactions: pl.DataFrame, users: Ids, items: Ids, config: Config) -> Histories:
     return histories(interactions, users, items, seed=config.seed)
 
@@ -244,7 +250,7 @@ def _train_tower(
             kind=config.train.rating_head,
             scale=data.scale,
         )
-    order: Literal["time", "none"] = "time" if data.has_times and config.validation.protocol not in SET_LIKE else "none"
+    order: Literal["time", "none"] = "none" if is_set_like(data, config) else "time"
     task = loop.Task(inner.train, inner.past, inner.future, values, order, relevant_from)
     with around.stage("train"):
         told = loop.fit(network, task, config, around.progress, work=around.work)
@@ -266,16 +272,15 @@ def _group(sequence: Sequence, train: Histories, config: Config) -> Segmentation
 
 def _blend(
     matrix: np.ndarray,
-    inner: Inner,
+    train: Histories,
+    held: HeldOut,
     sequence: Sequence,
     segmentation: Segmentation,
     relevant_from: float | None,
     config: Config,
     around: Around,
-    n: int,
     story: dict[str, Any],
 ) -> tuple[dict[str, Recommender], Blend]:
-    held = inner.held_out(relevant_from, n, config.seed)
     if not held.past.n_users:
         raise NotEnoughDataError(
             f"No user has a held-out event rated {relevant_from} or better, so nothing can be tuned. "
@@ -286,7 +291,7 @@ def _blend(
         return segmentation.assign(sequence.users(pasts), pasts.counts)[0]
 
     with around.stage("closed form"):
-        bench = Bench(inner.train, held, config.recommend, relevant_from, config.seed, around.progress)
+        bench = Bench(train, held, config.recommend, relevant_from, config.seed, around.progress)
         models = bench.models(matrix, sequence, place)
         blend = bench.blend(models)
     story |= bench.story

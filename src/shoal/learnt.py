@@ -151,8 +151,7 @@ class Learnt:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         parts = None
         if model == "blend":
-            parts = self.blend.parts(asked)
-            scores = self.blend.total(parts)
+            scores, parts = self.blend.score_and_parts(asked)
         else:
             scores = np.array(asked.of(self.models[model]), np.float32)
         scores[np.isnan(scores)] = -np.inf

@@ -7,7 +7,7 @@ import pytest
 
 from shoal.data.histories import Histories
 from shoal.recommend.asked import Asked
-from shoal.recommend.blend import Blend, warmth
+from shoal.recommend.blend import Blend
 from shoal.recommend.by_segment import BySegment
 from shoal.recommend.factors import Factors
 from shoal.recommend.item_item import ItemItem
@@ -15,6 +15,7 @@ from shoal.recommend.popularity import Popularity
 from shoal.recommend.standard import compressed
 from shoal.recommend.text import Text, TextMap
 from shoal.recommend.tune import HeldOut
+from shoal.recommend.weights import warmth
 
 USERS, ITEMS = 120, 40
 
@@ -64,7 +65,8 @@ class Refusing(Spy):
 
 def test_each_set_of_weights_is_learnt_on_pasts_of_its_warmth():
     held, spy = question(14), Spy()
-    Blend([ItemItem(5.0).fit(held.past), spy]).fit(held.past).learn(held, seed=0)
+    blend = Blend([ItemItem(5.0).fit(held.past), spy]).fit(held.past)
+    blend.learn_weights(held, np.random.default_rng(0))
     assert spy.seen == [{3}, {2}, {1}, {0}]
 
 
@@ -96,7 +98,7 @@ def test_the_parts_are_weighted_scores_with_their_ends_drawn_in_and_add_up():
     models = [ItemItem(5.0).fit(held.past), Popularity().fit(held.past)]
     blend = Blend(models).fit(held.past)
     blend.weights_[3] = [0.75, -0.25]
-    parts = blend.parts(Asked(held.past))
+    parts = blend.score_and_parts(Asked(held.past))[1]
     np.testing.assert_allclose(parts[:, :, 0], 0.75 * compressed(models[0].score(held.past)), atol=1e-6)
     np.testing.assert_allclose(parts[:, :, 1], -0.25 * compressed(models[1].score(held.past)), atol=1e-6)
     np.testing.assert_allclose(blend.score(held.past), parts.sum(2), atol=1e-6)
@@ -183,7 +185,7 @@ def test_an_item_that_has_become_warm_is_no_longer_scored_by_text():
         model.fit(everything)
     blend.text.fit(everything)
     blend.fit(everything)
-    np.testing.assert_allclose(blend.score(everything), blend.parts(Asked(everything)).sum(2), atol=1e-6)
+    np.testing.assert_allclose(blend.score(everything), blend.score_and_parts(Asked(everything))[1].sum(2), atol=1e-6)
 
 
 def checkerboard() -> Histories:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -109,3 +111,34 @@ def test_the_climb_finds_the_one_top_and_tries_no_rung_twice(rungs, data):
 def test_the_climb_crosses_a_flat_stretch():
     heights = [0.0, 1.0, 1.0, 2.0, 0.0]
     assert climb(range(5), 1, heights.__getitem__)[0] == 3
+
+
+@given(st.integers(0, 10_000))
+def test_a_new_cut_moves_liked_events_between_past_and_future_and_leaves_the_rest(seed):
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(3, p=[0.5, 0.3, 0.2], size=(5, 15))  # none, past, future
+    values = np.where(kind == 2, 5.0, rng.choice([1.0, 5.0], size=kind.shape)).astype(np.float32)
+
+    def of(which: int) -> Histories:
+        made = pasts(kind == which)
+        return replace(made, values=values[kind == which], times=made.items.astype(np.float64))
+
+    held = HeldOut(of(1), of(1), of(2), set_like=True, relevant_from=4.0)
+    new = held.cut_again(rng)
+    np.testing.assert_array_equal(new.past.counts, held.past.counts)
+    np.testing.assert_array_equal(new.liked.counts, held.liked.counts)
+    for user in range(5):
+        past, liked = (set(part.take(np.array([user])).items.tolist()) for part in (new.past, new.liked))
+        assert past | liked == set(np.flatnonzero(kind[user]).tolist())
+        assert set(np.flatnonzero((kind[user] == 1) & (values[user] < 4)).tolist()) <= past
+        assert (np.diff(new.past.take(np.array([user])).times) > 0).all()
+    assert (new.liked.values >= 4).all()
+
+
+def test_new_cuts_differ_and_all_of_a_past_may_move_where_nobody_rated():
+    held, _ = question(3, 10, users=8, items=30)
+    cuts = [held.cut_again(np.random.default_rng(seed)) for seed in range(20)]
+    shown = [set(zip(c.past.users.tolist(), c.past.items.tolist(), strict=True)) for c in cuts]
+    assert len({frozenset(one) for one in shown}) > 15
+    everything = set(zip(held.past.users.tolist(), held.past.items.tolist(), strict=True))
+    assert set.intersection(*shown) & everything != everything

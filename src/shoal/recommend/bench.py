@@ -22,6 +22,8 @@ from shoal.recommend.tune import HeldOut, climb
 from shoal.seeding import integer
 
 RIDGES = (30.0, 100.0, 250.0, 500.0, 1000.0, 2500.0)
+EVENNESS = ((0.0, 0.0), (0.5, 0.25))
+"""Dropout and power of the item-item model: EASE, and what did best on ml-1m (docs/log.md)."""
 CONFIDENCES = ((5.0, 10.0), (10.0, 5.0), (30.0, 3.0), (100.0, 3.0))
 """Ridge and alpha of the factors, from trusting events much to little."""
 HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
@@ -104,7 +106,11 @@ class Bench:
         assert isinstance(text, Text)
         names = [n for n in models if n != "text" and (n != "by_segment" or local.local_)]
         blend = Blend([models[n] for n in names], text.map).fit(self.train).learn(self.held, seed=self.seed)
-        self.story["blend"] = {"models": names, "weights": blend.weights_.tolist(), "story": blend.story_}
+        told = {"story": blend.story_, "trees": blend.trees_story_}
+        self.story["blend"] = {"models": names, "weights": blend.weights_.tolist(), **told}
+        for one in blend.trees_story_:
+            found = f"ndcg@{self.held.n} of weights {one['linear']:.4f}, of trees {one['trees']:.4f}"
+            self.progress.log(f"tune  blend  {one['users']:,} users of warmth {one['warmth']}: {found}")
         return blend
 
     def _quality(self, model: Recommender) -> float:
@@ -119,13 +125,16 @@ class Bench:
         self._tell("events seen", {"liked": tried[self.relevant_from], "all": tried[None]})
         return max(sights, key=tried.__getitem__)
 
-    def _ease(self, l2: float) -> ItemItem:
-        return ItemItem(l2, max_items=self.settings.max_item_item)
+    def _ease(self, l2: float, evenness: tuple[float, float] = EVENNESS[0]) -> ItemItem:
+        return ItemItem(l2, *evenness, max_items=self.settings.max_item_item)
 
     def _item_item(self) -> ItemItem:
-        best, tried = climb(RIDGES, 2, lambda l2: self._quality(Liked(self._ease(l2), self.sight)))
+        kinds = {kind: self._quality(Liked(self._ease(RIDGES[2], kind), self.sight)) for kind in EVENNESS}
+        self._tell("item_item dropout, power", kinds)
+        kind = max(kinds, key=kinds.__getitem__)
+        best, tried = climb(RIDGES, 2, lambda l2: self._quality(Liked(self._ease(l2, kind), self.sight)))
         self._tell("item_item l2", tried)
-        return self._ease(best)
+        return self._ease(best, kind)
 
     def _factors(self) -> Factors:
         def make(choice: tuple[float, float]) -> Factors:

@@ -3,8 +3,8 @@
     features (users, items, models)   standardised scores of each model, user by user, their far ends drawn in
     score    (users, items)           features . weights[warmth of the user]
 
-The weights maximise the likelihood of what validation users went on to like, a softmax over the catalogue, which is
-convex; then a short walk on NDCG@n, and a comparison with each model alone, which wins if it is better.
+Where trees order the best of that better, for validation users whom neither they nor the weights have seen, they do
+(`shoal.recommend.boosted`).
 
 Items that no model knows get each model's scores carried over by their text (`TextMap`), with weights of their own:
 
@@ -19,28 +19,26 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-import torch
 
 from shoal.data.histories import Histories
 from shoal.protocols import Recommender
 from shoal.recommend.asked import Asked
+from shoal.recommend.boosted import FOLDS, Boosted
 from shoal.recommend.standard import compressed
 from shoal.recommend.text import TextMap
 from shoal.recommend.tune import HeldOut
-from shoal.seeding import generator
+from shoal.recommend.weights import WARMTH, as_warm_as, best_weights, slope, warmth
+from shoal.seeding import generator, integer
 
-WARMTH = (0, 3, 10)
-"""Upper ends of the buckets of events: none, 1 to 3, 4 to 10, more."""
 MOST_FLOATS = 60_000_000
 """Features held at once while learning; fewer users are taken where the catalogue is large."""
 MOST_COLD_USERS = 1_000
 """Validation users on whom the weights of cold items are learnt."""
-RIDGE = 1e-3
-
-
-def warmth(counts: np.ndarray) -> np.ndarray:
-    """Return the bucket (0 to 3) of each number of events."""
-    return np.searchsorted(WARMTH, counts)
+Tensors = dict[str, np.ndarray]
+FEWEST_USERS, FEWEST_FOR_TREES = 20, 100
+"""Validation users of a warmth without whom nothing is learnt for it."""
+CUTS = 3
+"""How often the events of a validation user are cut anew into past and future for the trees, where that may be done."""
 
 
 class Blend:
@@ -58,38 +56,102 @@ class Blend:
 
     def __init__(self, models: list[Recommender], text: TextMap | None = None) -> None:
         self.models, self.text = models, text
+        self._names = [model.name for model in models]
         self.weights_ = np.full((len(WARMTH) + 1, len(models)), 1 / len(models), np.float32)
         self.cold_weights_ = self.weights_.copy()
+        self.boosted_: Boosted | None = None
+        self.by_trees_ = np.zeros(len(self.weights_), bool)
         self.story_: list[dict[str, Any]] = []
+        self.trees_story_: list[dict[str, Any]] = []
 
     def fit(self, histories: Histories) -> Self:
         """Take note of which items are warm; models and text must be fitted already, weights come from `learn`."""
-        self.warm_ = np.bincount(histories.items, minlength=histories.n_items) > 0
+        self.known_ = np.bincount(histories.items, minlength=histories.n_items)
+        self.warm_ = self.known_ > 0
+        if self.boosted_ is not None:
+            self.boosted_.fit(self.known_)
         self._carried: np.ndarray | None = None
+        return self
+
+    def tensors(self) -> Tensors:
+        """Return what was learnt."""
+        made = {"weights": self.weights_, "cold_weights": self.cold_weights_}
+        return made if self.boosted_ is None else made | self.boosted_.tensors() | {"by_trees": self.by_trees_}
+
+    def restore(self, tensors: Tensors) -> Self:
+        """Take what `tensors` gave; `fit` comes after it. Runs of before have fewer."""
+        self.weights_ = tensors["weights"]
+        self.cold_weights_ = tensors.get("cold_weights", self.weights_)
+        if "by_trees" in tensors:
+            self.by_trees_ = tensors["by_trees"]
+            self.boosted_ = Boosted.of(tensors)
         return self
 
     def learn(self, held_out: HeldOut, *, seed: int) -> Self:
         """Learn the weights of each warmth on validation users, whose pasts are cut short to play the colder ones.
 
-        Buckets with fewer than 20 users take the weights of the next warmer one.
+        Buckets with fewer than `FEWEST_USERS` take the weights of the next warmer one.
         """
         rng = generator(seed, "blend")
+        self.learn_weights(held_out, rng)
+        self._learn_trees(self._few_enough(held_out, rng), seed)
+        return self
+
+    def learn_weights(self, held_out: HeldOut, rng: np.random.Generator) -> None:
+        """Learn the weights alone."""
         for bucket in reversed(range(len(WARMTH) + 1)):
-            part = _as_warm_as(bucket, held_out, rng)
-            limit = max(20, MOST_FLOATS // (len(self.models) * part.past.n_items))
-            users = np.flatnonzero(part.liked.counts)
-            users = np.sort(rng.permutation(users)[:limit])
-            if len(users) >= 20:
-                self._learn_bucket(bucket, part.take(users))
+            part = self._few_enough(as_warm_as(bucket, held_out, rng), rng)
+            if part.past.n_users >= FEWEST_USERS:
+                self._learn_bucket(bucket, part)
             elif bucket < len(WARMTH):
                 self.weights_[bucket] = self.weights_[bucket + 1]
                 self.cold_weights_[bucket] = self.cold_weights_[bucket + 1]
-        return self
+
+    def _few_enough(self, part: HeldOut, rng: np.random.Generator) -> HeldOut:
+        """Return users with something to find, not so many that their features do not fit into memory."""
+        limit = max(FEWEST_USERS, MOST_FLOATS // (len(self.models) * part.past.n_items))
+        users = np.flatnonzero(part.liked.counts)
+        return part.take(np.sort(rng.permutation(users)[:limit]))
+
+    def _learn_trees(self, part: HeldOut, seed: int) -> None:
+        """Learn trees, and for which warmth they do better than the weights, each judged on users not learnt from."""
+        bucket = warmth(part.past.counts)
+        if len(bucket) < FEWEST_FOR_TREES:
+            return
+        rng = generator(seed, "trees")
+        fold = rng.permutation(len(bucket)) % FOLDS
+        boosted = Boosted(Boosted.enough(part.n)).fit(self.known_)
+        asked, linear = [], np.empty(0)
+        for held in [part, *(part.cut_again(rng) for _ in range(CUTS if part.set_like else 0))]:
+            said = self.said(Asked(held.past))
+            asked.append((boosted.asking(self.total(self._weighed(said, held.past)), said, held.past), held))
+            if held is part:
+                linear = self._cross_fitted(np.stack(said, axis=2), part, bucket, fold)
+        trees = boosted.learn(asked, fold, integer(seed, "trees"))
+        for one in range(len(WARMTH) + 1):
+            there = bucket == one
+            if there.sum() >= FEWEST_FOR_TREES:
+                found = {"linear": float(np.nanmean(linear[there])), "trees": float(np.nanmean(trees[there]))}
+                self.by_trees_[one] = found["trees"] > found["linear"]
+                self.trees_story_.append({"warmth": one, "users": int(there.sum()), **found})
+        if self.by_trees_.any():
+            self.boosted_ = boosted
+
+    def _cross_fitted(self, features: np.ndarray, part: HeldOut, bucket: np.ndarray, fold: np.ndarray) -> np.ndarray:
+        """Return NDCG@n (users,) by weights learnt from users of the same warmth and of other folds; NaN for a few."""
+        part = replace(part, allowed=self.warm_ if part.allowed is None else part.allowed)
+        quality = np.full(len(bucket), np.nan)
+        for one in range(len(WARMTH) + 1):
+            for k in range(FOLDS if (bucket == one).sum() >= FEWEST_FOR_TREES else 0):
+                learnt_from, asked = (np.flatnonzero((bucket == one) & ((fold == k) == out)) for out in (False, True))
+                weights, _ = best_weights(features[learnt_from], part.take(learnt_from), self._names)
+                quality[asked] = part.take(asked).ndcg_of(features[asked] @ weights)
+        return quality
 
     def _learn_bucket(self, bucket: int, part: HeldOut) -> None:
         features = self.features(part.past)
         part = replace(part, allowed=self.warm_ if part.allowed is None else part.allowed)
-        weights, story = self._best_weights(features, part)
+        weights, story = best_weights(features, part, self._names)
         self.weights_[bucket] = weights / max(float(np.abs(weights).sum()), 1e-9)
         self.cold_weights_[bucket] = self.weights_[bucket]
         self.story_.append({"warmth": bucket, "users": part.past.n_users, **story})
@@ -105,23 +167,19 @@ class Blend:
             features[:, warm, place] = self.text.left_out(features[:, warm, place])
         known = np.zeros(features.shape[1], bool)
         known[warm] = True
-        weights, story = self._best_weights(features, replace(part, allowed=known & part.allowed))
-        self.cold_weights_[bucket] = weights * _slope(features[:, warm] @ weights, total)
+        weights, story = best_weights(features, replace(part, allowed=known & part.allowed), self._names)
+        self.cold_weights_[bucket] = weights * slope(features[:, warm] @ weights, total)
         self.story_[-1]["as if cold"] = story
-
-    def _best_weights(self, features: np.ndarray, part: HeldOut) -> tuple[np.ndarray, dict[str, float]]:
-        """Return the weights that do best on NDCG, and the NDCG of each model alone, of the likeliest, and of them."""
-        starts = {m.name: np.eye(len(self.models), dtype=np.float32)[i] for i, m in enumerate(self.models)}
-        starts["likelihood"] = _most_likely(features, part)
-        quality = {name: _ndcg(features, w, part) for name, w in starts.items()}
-        best = max(quality, key=quality.__getitem__)
-        weights, reached = _walk(features, starts[best], quality[best], part)
-        return weights, {**quality, "blend": reached}
 
     def features(self, histories: Histories) -> np.ndarray:
         """Return the standardised scores of each model with their ends drawn in, (users, items, models)."""
-        asked = Asked(histories)
-        return np.stack([compressed(asked.of(m)) for m in self.models], axis=2)
+        return np.stack(self.said(Asked(histories)), axis=2)
+
+    def said(self, asked: Asked, needed: np.ndarray | None = None) -> list[np.ndarray]:
+        """Return the same, an array (users, items) a model; zeros for one that is not needed, which is not asked."""
+        nothing = np.broadcast_to(np.float32(0), (asked.pasts.n_users, asked.pasts.n_items))
+        wanted = np.ones(len(self.models), bool) if needed is None else needed
+        return [compressed(asked.of(m)) if want else nothing for m, want in zip(self.models, wanted, strict=True)]
 
     def score(self, histories: Histories) -> np.ndarray:
         """Return (users, items); for items that no model knows, what their text says, NaN if there is no text map."""
@@ -129,22 +187,36 @@ class Blend:
 
     def score_asked(self, asked: Asked) -> np.ndarray:
         """Return the same, from the models' scores that were asked for already."""
-        return self.total(self.parts(asked))
+        return self.score_and_parts(asked)[0]
 
-    def parts(self, asked: Asked) -> np.ndarray:
-        """Return what each model adds to the score, (users, items, models); a model without weight is not asked."""
-        pasts = asked.pasts
+    def score_and_parts(self, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores (users, items), and what each model adds to the weighted sum, (users, items, models)."""
+        pasts, bucket = asked.pasts, warmth(asked.pasts.counts)
+        users = np.flatnonzero(self.by_trees_[bucket]) if self.boosted_ is not None else np.empty(0, np.int64)
+        said = self.said(asked, self._needed(bucket) | (len(users) > 0))
+        parts = self._weighed(said, pasts)
+        scores = self.total(parts)
+        if self.boosted_ is not None and len(users):
+            mine = [one[users] for one in said]
+            scores[users] = self.boosted_.reorder(scores[users], mine, pasts.take(users))
+        return scores, parts
+
+    def _needed(self, bucket: np.ndarray) -> np.ndarray:
+        """Return the models that have a weight for users of these buckets, (models,) bool."""
+        needed: np.ndarray = np.any(self.weights_[bucket], axis=0)
+        if self.text is not None and not self.warm_.all():
+            needed = needed | np.any(self.cold_weights_[bucket], axis=0)
+        return needed
+
+    def _weighed(self, said: list[np.ndarray], pasts: Histories) -> np.ndarray:
         bucket = warmth(pasts.counts)
         weights, cold_weights = self.weights_[bucket], self.cold_weights_[bucket]
         parts = np.zeros((pasts.n_users, pasts.n_items, len(self.models)), np.float32)
         cold = np.flatnonzero(~self.warm_)
-        for place, model in enumerate(self.models):
-            carried = self.text is not None and len(cold) > 0 and cold_weights[:, place].any()
-            if weights[:, place].any() or carried:
-                scores = compressed(asked.of(model))
-                parts[:, :, place] = weights[:, place, None] * scores
-                if carried:
-                    parts[:, cold, place] = cold_weights[:, place, None] * self._carry(scores, cold)
+        for place, scores in enumerate(said):
+            parts[:, :, place] = weights[:, place, None] * scores
+            if self.text is not None and len(cold) > 0 and cold_weights[:, place].any():
+                parts[:, cold, place] = cold_weights[:, place, None] * self._carry(scores, cold)
         return parts
 
     def _carry(self, scores: np.ndarray, cold: np.ndarray) -> np.ndarray:
@@ -159,73 +231,3 @@ class Blend:
         if self.text is None:
             scores[:, ~self.warm_] = np.nan
         return scores
-
-
-def _as_warm_as(bucket: int, held_out: HeldOut, rng: np.random.Generator) -> HeldOut:
-    """Return validation users with so much of their past that they fall into `bucket`, at random which part.
-
-    What is cut from a past is neither read nor offered: it would be a find, and counts as none.
-    """
-    if bucket == len(WARMTH):
-        users = np.flatnonzero(warmth(held_out.past.counts) == bucket)
-        return held_out.take(users)
-    low, high = (0 if bucket == 0 else WARMTH[bucket - 1] + 1), WARMTH[bucket]
-    held_out = held_out.take(np.flatnonzero(held_out.past.counts >= max(low, 1)))
-    past = held_out.past
-    length = rng.integers(low, high + 1, past.n_users)
-    order = np.lexsort((rng.random(len(past.items)), past.users))
-    places = np.arange(len(order)) - np.repeat(past.starts[:-1], past.counts)
-    shown = np.zeros(len(order), bool)
-    shown[order] = places < np.repeat(length, past.counts)
-    return HeldOut(past.where(shown), held_out.seen, held_out.liked, held_out.n, held_out.allowed)
-
-
-def _most_likely(features: np.ndarray, part: HeldOut) -> np.ndarray:
-    """Return the weights under which the liked items are most likely, by softmax over what may be offered."""
-    x = torch.from_numpy(features)
-    closed = torch.zeros(x.shape[:2])
-    closed[part.seen.users, part.seen.items.astype(np.int64)] = -torch.inf
-    if part.allowed is not None:
-        closed[:, torch.from_numpy(~part.allowed)] = -torch.inf
-    users, items = torch.from_numpy(part.liked.users), torch.from_numpy(part.liked.items.astype(np.int64))
-    open_ = torch.isfinite(closed[users, items])
-    users, items = users[open_], items[open_]
-    each = 1 / torch.bincount(users, minlength=len(x))[users].float()  # users count alike, as in NDCG
-    weights = torch.full((x.shape[2],), 0.5, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=40, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        optimizer.zero_grad()
-        logits = (x @ weights + closed).log_softmax(1)
-        value = -(each * logits[users, items]).sum() / len(x) + RIDGE * weights.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    if len(users):
-        optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return weights.detach().numpy()
-
-
-def _slope(carried: np.ndarray, total: np.ndarray) -> float:
-    """Return what carried scores are multiplied by to stand beside the blend's own: least squares, 0 or more."""
-    x, y = (scores - scores.mean(1, keepdims=True) for scores in (carried, total))
-    return max(float((x * y).sum()) / max(float(np.square(x).sum()), 1e-9), 0.0)
-
-
-def _ndcg(features: np.ndarray, weights: np.ndarray, part: HeldOut) -> float:
-    return float(np.nanmean(part.ndcg_of(features @ weights)))
-
-
-def _walk(features: np.ndarray, weights: np.ndarray, reached: float, part: HeldOut) -> tuple[np.ndarray, float]:
-    """Change one weight at a time where that lifts NDCG; two rounds of four steps a weight."""
-    size = max(float(np.abs(weights).max()), 1e-6)
-    for scale in (0.4, 0.15):
-        for place in range(len(weights)):
-            for step in (scale * size, -scale * size):
-                trial = weights.copy()
-                trial[place] += step
-                quality = _ndcg(features, trial, part)
-                if quality > reached + 1e-5:
-                    weights, reached = trial, quality
-                    break
-    return weights, reached

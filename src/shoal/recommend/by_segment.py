@@ -105,7 +105,9 @@ class BySegment:
             self.popular_[int(segment)] = Popularity(self.popularity.half_life_days).fit(part)
             if segment in won or not self.contested_:
                 share = len(part.items) / max(len(histories.items), 1)
-                own = ItemItem(max(self.everyone.l2 * share, 1.0), self.everyone.dropout, max_items=4_000)
+                own = ItemItem(
+                    max(self.everyone.l2 * share, 1.0), self.everyone.dropout, self.everyone.power, max_items=4_000
+                )
                 self.local_[int(segment)] = own.fit(part)
         return self
 

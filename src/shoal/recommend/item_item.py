@@ -2,6 +2,7 @@
 
     B = I - P / diag(P),  P = (X'X + D)^-1,  D = diag(l2 + p / (1 - p) diag(X'X)),   score = x B
 
+A row of X is a user's past, of ones, divided by a power of its length: one who used everything says less with each use.
 With more items than users the inverse is had from the smaller matrix (Woodbury):
 
     P = D^-1 - D^-1 X' (I + X D^-1 X')^-1 X D^-1
@@ -29,6 +30,9 @@ class ItemItem:
     dropout : float
         p of EDLAE, 0 to below 1: each entry of X is dropped with this probability, in expectation, which penalises
         items in proportion to their popularity. 0 is EASE.
+    power : float
+        A user's row is divided by its length to this power, 0 to 1; then all are scaled so that the mean square of
+        what they are divided by is 1, and `l2` still counts events. 0 is EASE. Ours; see docs/log.md.
     max_items : int
         Items in the model, most used first; fitting takes 8 * max_items**2 bytes.
     keep : int
@@ -42,17 +46,26 @@ class ItemItem:
 
     name = "item_item"
 
-    def __init__(self, l2: float = 300.0, dropout: float = 0.0, *, max_items: int = 12_000, keep: int = 1000) -> None:
-        self.l2, self.dropout, self.max_items, self.keep = l2, dropout, max_items, keep
+    def __init__(
+        self,
+        l2: float = 300.0,
+        dropout: float = 0.0,
+        power: float = 0.0,
+        *,
+        max_items: int = 12_000,
+        keep: int = 1000,
+    ) -> None:
+        self.l2, self.dropout, self.power = l2, dropout, power
+        self.max_items, self.keep = max_items, keep
 
     def fit(self, histories: Histories) -> Self:
-        """Solve for B on the users' binary histories."""
+        """Solve for B on the users' binary histories, evened."""
         self.items_ = most_used(histories, self.max_items)
         self.n_items_ = histories.n_items
         matrix = histories.matrix()[:, self.items_]
-        matrix = matrix[np.diff(matrix.indptr) > 0]
-        counts = np.bincount(matrix.indices, minlength=len(self.items_))
-        penalty = (self.l2 + self.dropout / (1 - self.dropout) * counts).astype(np.float32)
+        matrix = evened(matrix[np.diff(matrix.indptr) > 0], self.power)
+        uses = np.bincount(matrix.indices, np.square(matrix.data), minlength=len(self.items_))
+        penalty = (self.l2 + self.dropout / (1 - self.dropout) * uses).astype(np.float32)
         users, items = matrix.shape
         self.solved_ = (
             ByUsers.solve(matrix, penalty) if 2 * users < items else ByItems.solve(matrix, penalty, self.keep)
@@ -149,16 +162,25 @@ class ByUsers:
     def tensors(self) -> dict[str, np.ndarray]:
         """Return everything as arrays."""
         indices, starts = self.past.indices.astype(np.int32), self.past.indptr.astype(np.int64)
-        own = {"inverse": self.inverse, "penalty": self.penalty, "diagonal": self.diagonal}
+        own = {"inverse": self.inverse, "penalty": self.penalty, "diagonal": self.diagonal, "data": self.past.data}
         return own | {"indices": indices, "indptr": starts}
 
     @classmethod
     def of(cls, tensors: dict[str, np.ndarray]) -> Self:
         """Return what `tensors` came from."""
         shape = tensors["inverse"].shape
-        ones = np.ones(len(tensors["indices"]), np.float32)
-        past = sparse.csr_matrix((ones, tensors["indices"], tensors["indptr"]), shape)
+        data = tensors.get("data", np.ones(len(tensors["indices"]), np.float32))  # runs of before kept none
+        past = sparse.csr_matrix((data, tensors["indices"], tensors["indptr"]), shape)
         return cls(past, tensors["inverse"], tensors["penalty"], tensors["diagonal"])
+
+
+def evened(matrix: sparse.csr_matrix, power: float) -> sparse.csr_matrix:
+    """Return rows of ones (users, items) divided by their length to a power, their mean square weight 1."""
+    lengths = np.maximum(np.diff(matrix.indptr), 1).astype(np.float64)
+    weights = lengths**-power
+    weights /= np.sqrt(np.square(weights).mean()) if len(weights) else 1.0
+    data = np.repeat(weights, np.diff(matrix.indptr)).astype(np.float32)
+    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), matrix.shape)
 
 
 def strongest(weights: np.ndarray, keep: int) -> sparse.csr_matrix:

@@ -6,7 +6,7 @@ Everything here sees inner validation only, which is made from training data.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,10 @@ class HeldOut:
         Length of the list that is judged.
     allowed : (items,) bool or None
         The only items that are ranked.
+    set_like : bool
+        Liked events of past and future are a random cut of one set, so that another cut is as good a question.
+    relevant_from : float or None
+        Events of the past rated so or better are liked; None: every one is.
     """
 
     past: Histories
@@ -40,10 +44,23 @@ class HeldOut:
     liked: Histories
     n: int = 10
     allowed: np.ndarray | None = None
+    set_like: bool = False
+    relevant_from: float | None = None
 
     def take(self, users: np.ndarray) -> HeldOut:
         """Return the same for some users."""
-        return HeldOut(self.past.take(users), self.seen.take(users), self.liked.take(users), self.n, self.allowed)
+        return replace(self, past=self.past.take(users), seen=self.seen.take(users), liked=self.liked.take(users))
+
+    def cut_again(self, rng: np.random.Generator) -> HeldOut:
+        """Return the same users with their liked events cut anew into as many of the past and as many to be found."""
+        both = _joined(self.past, self.liked)
+        can_move = np.ones(len(both.items), bool) if self.relevant_from is None else both.values >= self.relevant_from
+        order = np.lexsort((rng.random(len(can_move)), can_move, both.users))  # what stays in the past comes first
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order)) - np.repeat(both.starts[:-1], both.counts)
+        shown = place < self.past.counts[both.users]
+        past = both.where(shown)
+        return replace(self, past=past, seen=past, liked=both.where(~shown))
 
     def ndcg(self, score: Callable[[Histories], np.ndarray]) -> np.ndarray:
         """Return NDCG@n of each user (users,); NaN for users with nothing to find."""
@@ -66,6 +83,15 @@ class HeldOut:
         ideal = np.concatenate([[np.nan], np.cumsum(discounts)])
         counts = np.minimum(hits.sum(1), gains.shape[1])
         return (gains @ discounts) / ideal[counts]
+
+
+def _joined(one: Histories, other: Histories) -> Histories:
+    """Return the events of both, oldest first."""
+    users, items, values, times = (
+        np.concatenate([getattr(part, name) for part in (one, other)]) for name in ("users", "items", "values", "times")
+    )
+    order = np.lexsort((np.nan_to_num(times, nan=-np.inf), users))
+    return Histories(one.starts + other.starts, items[order], values[order], times[order], one.n_items)
 
 
 def climb(ladder: Sequence[Any], start: int, quality: Callable[[Any], float]) -> tuple[Any, dict[Any, float]]:

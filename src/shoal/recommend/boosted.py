@@ -1,0 +1,208 @@
+"""Boosted: gradient-boosted trees that put the first candidates of a blend into a better order.
+
+    scores (users, items) --the best that a user has not had--> candidates (users, K)
+    what each model says of them, and how much is known of user and item --> (users, K, features)
+    LambdaMART trees --> their order; the scores change places accordingly
+
+A linear blend weighs a model alike everywhere. Trees weigh it by where it ranks the item, by how warm user and item
+are, and by what the others say. They are learnt from validation users, and judged on users they have not seen.
+
+Source: Burges 2010, From RankNet to LambdaRank to LambdaMART, by the library LightGBM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from shoal.data.histories import Histories
+from shoal.recommend.standard import hide, top
+from shoal.recommend.tune import HeldOut
+
+FOLDS = 4
+CANDIDATES, PER_PLACE = 200, 3
+"""Candidates of a user: so many, or so many for each place of the list, whichever is more."""
+ROUNDS = 100
+TREES: dict[str, Any] = {
+    "objective": "lambdarank",
+    "learning_rate": 0.05,
+    "num_leaves": 7,
+    "min_data_in_leaf": 50,
+    "feature_fraction": 0.5,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Users with their candidates.
+
+    Attributes
+    ----------
+    rows : (users, candidates) int64
+        Item rows, the blend's best first.
+    open : (users, candidates) bool
+        False, at the end of a row, where there was nothing left to choose.
+    features : (users, candidates, features) float32
+    """
+
+    rows: np.ndarray
+    open: np.ndarray
+    features: np.ndarray
+
+    def take(self, users: np.ndarray) -> Asking:
+        """Return the same for some users."""
+        return Asking(self.rows[users], self.open[users], self.features[users])
+
+
+class Boosted:
+    """Trees that order candidates.
+
+    Parameters
+    ----------
+    candidates : int
+    trees : lightgbm.Booster, optional
+        Learnt already.
+    """
+
+    def __init__(self, candidates: int, trees: Any = None) -> None:
+        self.candidates, self.trees = candidates, trees
+
+    def fit(self, known: np.ndarray) -> Self:
+        """Take note of how many training events each item has (items,); items without any are no candidates."""
+        self.cold_, self.warmth_ = known == 0, np.log1p(known).astype(np.float32)
+        return self
+
+    @classmethod
+    def of(cls, tensors: dict[str, np.ndarray]) -> Self:
+        """Return what `tensors` gave; `fit` comes after it."""
+        import lightgbm
+
+        return cls(int(tensors["candidates"][0]), lightgbm.Booster(model_str=tensors["trees"].tobytes().decode()))
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the trees as LightGBM writes them, in bytes, and the number of candidates."""
+        text = self.trees.model_to_string(num_iteration=-1).encode()
+        return {"trees": np.frombuffer(text, np.uint8), "candidates": np.array([self.candidates])}
+
+    @staticmethod
+    def enough(n: int) -> int:
+        """Return how many candidates a list of n places needs."""
+        return max(CANDIDATES, PER_PLACE * n)
+
+    def asking(self, scores: np.ndarray, said: Sequence[np.ndarray], pasts: Histories) -> Asking:
+        """Choose candidates, none of which is in the past, and describe them.
+
+        Parameters
+        ----------
+        scores : (users, items) float32
+            Of the blend.
+        said : sequence of (users, items) float32
+            What each model says, on a common footing.
+        pasts : Histories
+        """
+        scores = hide(scores.copy(), pasts)
+        scores[:, self.cold_] = -np.inf
+        rows, values = top(scores, min(self.candidates, scores.shape[1]))
+        columns = []
+        for one in said:
+            here = np.take_along_axis(one, rows, 1)
+            columns += [here, np.log1p(_places(here))]
+        known, usual = self.warmth_[rows], self._usual(pasts)[:, None]
+        counts = np.log1p(pasts.counts)[:, None]
+        columns += [known, known - usual, np.broadcast_to(usual, rows.shape), np.broadcast_to(counts, rows.shape)]
+        return Asking(rows, values > -np.inf, np.stack(columns, 2).astype(np.float32))
+
+    def _usual(self, pasts: Histories) -> np.ndarray:
+        """Return the mean warmth of the items of each past (users,); of all items where it is empty."""
+        total = np.bincount(pasts.users, self.warmth_[pasts.items], minlength=pasts.n_users)
+        return np.where(pasts.counts > 0, total / np.maximum(pasts.counts, 1), self.warmth_.mean())
+
+    def learn(self, asked: Sequence[tuple[Asking, HeldOut]], fold: np.ndarray, seed: int) -> np.ndarray:
+        """Learn the trees.
+
+        Parameters
+        ----------
+        asked : sequence of (Asking, HeldOut)
+            Validation users and what they went on to like; then the same users row by row, cut in other ways.
+        fold : (users,) int
+            0 to FOLDS - 1: users who are judged together, by trees learnt from the others.
+        seed : int
+
+        Returns
+        -------
+        quality : (users,) float64
+            NDCG@n of each user in the first of `asked`, by trees that have not seen the user in any of them.
+        """
+        parts = [(asking.features, _hits(asking.rows, held)) for asking, held in asked]
+        first, held = asked[0]
+        quality = np.full(len(fold), np.nan)
+        for k in range(FOLDS):
+            there = np.flatnonzero(fold == k)
+            trees = _grow([(x[fold != k], y[fold != k]) for x, y in parts], held.n, seed)
+            quality[there] = _ndcg(_order(trees, first.take(there)), parts[0][1][there], held.take(there))
+        self.trees = _grow(parts, held.n, seed)
+        return quality
+
+    def reorder(self, scores: np.ndarray, said: Sequence[np.ndarray], pasts: Histories) -> np.ndarray:
+        """Return scores (users, items) in which each user's candidates have exchanged theirs by the order of the trees.
+
+        What is no candidate, such as what a user had, keeps its score.
+        """
+        asking = self.asking(scores, said, pasts)
+        there = np.take_along_axis(scores, asking.rows, 1)
+        scores = scores.copy()
+        np.put_along_axis(scores, np.take_along_axis(asking.rows, _order(self.trees, asking), 1), there, 1)
+        return scores
+
+
+def _order(trees: Any, asking: Asking) -> np.ndarray:
+    """Return the places of candidates in the order of the trees, (users, candidates); closed ones stay at the end."""
+    users, candidates, width = asking.features.shape
+    told = trees.predict(asking.features.reshape(-1, width), num_threads=torch.get_num_threads())
+    told = np.where(asking.open, told.reshape(users, candidates), -np.inf)
+    return np.argsort(-told, axis=1, kind="stable")
+
+
+def _places(scores: np.ndarray) -> np.ndarray:
+    """Return the place of each entry in its row, 0 for the highest."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    places = np.empty_like(order)
+    np.put_along_axis(places, order, np.broadcast_to(np.arange(scores.shape[1]), scores.shape), 1)
+    return places
+
+
+def _hits(rows: np.ndarray, held: HeldOut) -> np.ndarray:
+    hits = np.zeros((len(rows), held.past.n_items), bool)
+    hits[held.liked.users, held.liked.items] = True
+    return np.take_along_axis(hits, rows, 1)
+
+
+def _grow(parts: list[tuple[np.ndarray, np.ndarray]], n: int, seed: int) -> Any:
+    import lightgbm
+
+    features, hits = (np.concatenate(whole) for whole in zip(*parts, strict=True))
+    users, candidates, width = features.shape
+    settings = TREES | {"lambdarank_truncation_level": 2 * n, "seed": seed, "num_threads": torch.get_num_threads()}
+    table = lightgbm.Dataset(
+        features.reshape(-1, width), hits.reshape(-1).astype(np.int32), group=np.full(users, candidates)
+    )
+    return lightgbm.train(settings, table, ROUNDS)
+
+
+def _ndcg(order: np.ndarray, hits: np.ndarray, held: HeldOut) -> np.ndarray:
+    """Return NDCG@n of candidates in some order, over all that was to be found."""
+    gains = np.take_along_axis(hits, order[:, : held.n], 1)
+    discounts = 1 / np.log2(np.arange(2, held.n + 2))
+    ideal = np.concatenate([[np.nan], np.cumsum(discounts)])
+    found: np.ndarray = (gains @ discounts[: gains.shape[1]]) / ideal[np.minimum(held.liked.counts, held.n)]
+    return found
