@@ -43,7 +43,7 @@ def as_warm_as(bucket: int, held_out: HeldOut, rng: np.random.Generator) -> Held
 
 
 def best_weights(features: np.ndarray, part: HeldOut, names: list[str]) -> tuple[np.ndarray, dict[str, float]]:
-    """Return the weights (models,) that do best on NDCG; and the NDCG of each model, of the likeliest weights, of these.
+    """Return the weights (models,) that do best on NDCG, and the NDCG of each model, of the likeliest and of the best.
 
     Parameters
     ----------
