@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from shoal.recommend.popularity import Popularity
 from shoal.recommend.standard import compressed
 from shoal.recommend.text import Text, TextMap
 from shoal.recommend.tune import HeldOut
-from shoal.recommend.weights import warmth
+from shoal.recommend.weights import as_warm_as, warmth
 
 USERS, ITEMS = 120, 40
 
@@ -91,6 +93,17 @@ def test_same_seed_same_weights():
     models = [ItemItem(5.0).fit(held.past), Popularity().fit(held.past)]
     one, other = (Blend(models).fit(held.past).learn(held, seed=3).weights_ for _ in range(2))
     np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("cold", "taken"), [(50, 50), (49, USERS - 49)])
+def test_users_are_cut_short_only_where_too_few_are_cold_by_themselves(cold, taken):
+    held = question(14)
+    past = held.past.where(held.past.users >= cold)
+    asked = as_warm_as(0, replace(held, past=past, seen=past), np.random.default_rng(0))
+    assert asked.past.counts.tolist() == [0] * taken
+    assert (asked.seen.counts > 0).all() == (cold < 50)
+    mine = np.arange(cold) if cold == 50 else np.arange(cold, USERS)
+    np.testing.assert_array_equal(asked.liked.items, held.liked.take(mine).items)
 
 
 def test_the_parts_are_weighted_scores_with_their_ends_drawn_in_and_add_up():

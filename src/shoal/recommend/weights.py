@@ -16,6 +16,8 @@ from shoal.recommend.tune import HeldOut
 WARMTH = (0, 3, 10)
 """Upper ends of the buckets of events: none, 1 to 3, 4 to 10, more."""
 RIDGE = 1e-3
+ENOUGH_USERS = 50
+"""Validation users of a warmth for whom no others are cut short."""
 
 
 def warmth(counts: np.ndarray) -> np.ndarray:
@@ -24,13 +26,15 @@ def warmth(counts: np.ndarray) -> np.ndarray:
 
 
 def as_warm_as(bucket: int, held_out: HeldOut, rng: np.random.Generator) -> HeldOut:
-    """Return validation users with so much of their past that they fall into `bucket`, at random which part.
+    """Return validation users of a bucket; where they are few, warmer ones with so much of their past.
 
-    What is cut from a past is neither read nor offered: it would be a find, and counts as none.
+    Which part of a past is left is drawn at random. What is cut from it is neither read nor offered: it would be a
+    find, and counts as none. Whoever is cold in truth asks for other things than the warm with their pasts hidden:
+    newcomers begin with what is known to everybody.
     """
-    if bucket == len(WARMTH):
-        users = np.flatnonzero(warmth(held_out.past.counts) == bucket)
-        return held_out.take(users)
+    own = np.flatnonzero(warmth(held_out.past.counts) == bucket)
+    if bucket == len(WARMTH) or len(own) >= ENOUGH_USERS:
+        return held_out.take(own)
     low, high = (0 if bucket == 0 else WARMTH[bucket - 1] + 1), WARMTH[bucket]
     held_out = held_out.take(np.flatnonzero(held_out.past.counts >= max(low, 1)))
     past = held_out.past
