@@ -65,7 +65,7 @@ def blend_of(switching, users):
 def test_trees_are_taken_where_whom_to_believe_depends_on_the_user(switching):
     learning, asking = np.arange(0, 160), np.arange(160, USERS)
     blend, held = blend_of(switching, learning)
-    blend.learn_weights(held, np.random.default_rng(0))
+    blend.learn_weights(held, seed=0)
     past, liked, _, _ = switching
     new = HeldOut(past, past, liked).take(asking)
     linear = np.nanmean(new.ndcg(blend.score))

@@ -26,6 +26,8 @@ EVENNESS = ((0.0, 0.0), (0.5, 0.25))
 """Dropout and power of the item-item model: EASE, and what did best on ml-1m (docs/log.md)."""
 CONFIDENCES = ((5.0, 10.0), (10.0, 5.0), (30.0, 3.0), (100.0, 3.0))
 """Ridge and alpha of the factors, from trusting events much to little."""
+WIDTHS, WIDE = (64, 128, 256), (30.0, 10.0)
+"""Numbers of factors, and a ridge and alpha to try besides where they are many."""
 HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
 ORDER = ("popularity", "trending", "item_item", "factors", "sequence", "text", "by_segment")
 """Models read only those before them."""
@@ -100,11 +102,11 @@ class Bench:
         return models
 
     def blend(self, models: dict[str, Recommender]) -> Blend:
-        """Return the blend of fitted models: all but text, which serves the cold, and segments' models if one won."""
+        """Return the blend of fitted models: all of them, but segments' models only if one won."""
         local, text = models["by_segment"], models["text"]
         assert isinstance(local, BySegment)
         assert isinstance(text, Text)
-        names = [n for n in models if n != "text" and (n != "by_segment" or local.local_)]
+        names = [n for n in models if n != "by_segment" or local.local_]
         blend = Blend([models[n] for n in names], text.map).fit(self.train).learn(self.held, seed=self.seed)
         told = {"story": blend.story_, "trees": blend.trees_story_}
         self.story["blend"] = {"models": names, "weights": blend.weights_.tolist(), **told}
@@ -137,12 +139,27 @@ class Bench:
         return self._ease(best, kind)
 
     def _factors(self) -> Factors:
-        def make(choice: tuple[float, float]) -> Factors:
-            return Factors(self.settings.factors, *choice, seed=integer(self.seed, "factors"))
+        """Tune the confidence of the factors, then, unless the settings say how many, their number."""
 
-        best, tried = climb(CONFIDENCES, 1, lambda choice: self._quality(Liked(make(choice), self.sight)))
+        def quality(width: int, choice: tuple[float, float]) -> float:
+            return self._quality(Liked(self._als(width, choice), self.sight))
+
+        width = self.settings.factors or WIDTHS[0]
+        choice, tried = climb(CONFIDENCES, 1, lambda choice: quality(width, choice))
         self._tell("factors l2, alpha", tried)
-        return make(best)
+        if self.settings.factors is not None:
+            return self._als(width, choice)
+        wider = {(width, *choice): tried[choice]}
+        for more in WIDTHS[1:]:
+            wider |= {(more, *one): quality(more, one) for one in dict.fromkeys((choice, WIDE))}
+            if max(wider, key=wider.__getitem__)[0] != more:
+                break
+        self._tell("factors, l2, alpha", wider)
+        width, *best = max(wider, key=wider.__getitem__)
+        return self._als(width, (best[0], best[1]))
+
+    def _als(self, width: int, choice: tuple[float, float]) -> Factors:
+        return Factors(width, *choice, seed=integer(self.seed, "factors"))
 
     def _trending(self) -> Popularity | None:
         """Return popularity with a half-life, None where there are no times."""

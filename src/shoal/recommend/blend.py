@@ -10,7 +10,7 @@ Items that no model knows get each model's scores carried over by their text (`T
 
     score    (users, cold items)      carried scores of each model . cold weights[warmth of the user]
 
-They are learnt in the same way, on warm items as if each were cold: its scores are what the texts of all others say.
+They are learnt in the same way, on a fifth of the warm items, whose scores the others' are carried over to.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from shoal.seeding import generator, integer
 
 MOST_FLOATS = 60_000_000
 """Features held at once while learning; fewer users are taken where the catalogue is large."""
+COLD_SHARE = 0.2
+"""Warm items that play the cold, all at once: what is told of one may not lean on another."""
 MOST_COLD_USERS = 1_000
 """Validation users on whom the weights of cold items are learnt."""
 Tensors = dict[str, np.ndarray]
@@ -92,17 +94,17 @@ class Blend:
 
         Buckets with fewer than `FEWEST_USERS` take the weights of the next warmer one.
         """
-        rng = generator(seed, "blend")
-        self.learn_weights(held_out, rng)
-        self._learn_trees(self._few_enough(held_out, rng), seed)
+        self.learn_weights(held_out, seed=seed)
+        self._learn_trees(held_out, seed)
         return self
 
-    def learn_weights(self, held_out: HeldOut, rng: np.random.Generator) -> None:
+    def learn_weights(self, held_out: HeldOut, *, seed: int) -> None:
         """Learn the weights alone."""
+        rng, of_cold = generator(seed, "blend"), generator(seed, "cold")
         for bucket in reversed(range(len(WARMTH) + 1)):
             part = self._few_enough(as_warm_as(bucket, held_out, rng), rng)
             if part.past.n_users >= FEWEST_USERS:
-                self._learn_bucket(bucket, part)
+                self._learn_bucket(bucket, part, of_cold)
             elif bucket < len(WARMTH):
                 self.weights_[bucket] = self.weights_[bucket + 1]
                 self.cold_weights_[bucket] = self.cold_weights_[bucket + 1]
@@ -115,10 +117,11 @@ class Blend:
 
     def _learn_trees(self, part: HeldOut, seed: int) -> None:
         """Learn trees, and for which warmth they do better than the weights, each judged on users not learnt from."""
+        rng = generator(seed, "trees")
+        part = self._few_enough(part, rng)
         bucket = warmth(part.past.counts)
         if len(bucket) < FEWEST_FOR_TREES:
             return
-        rng = generator(seed, "trees")
         fold = rng.permutation(len(bucket)) % FOLDS
         boosted = Boosted(Boosted.enough(part.n)).fit(self.known_)
         asked, linear = [], np.empty(0)
@@ -148,7 +151,7 @@ class Blend:
                 quality[asked] = part.take(asked).ndcg_of(features[asked] @ weights)
         return quality
 
-    def _learn_bucket(self, bucket: int, part: HeldOut) -> None:
+    def _learn_bucket(self, bucket: int, part: HeldOut, rng: np.random.Generator) -> None:
         features = self.features(part.past)
         part = replace(part, allowed=self.warm_ if part.allowed is None else part.allowed)
         weights, story = best_weights(features, part, self._names)
@@ -156,19 +159,24 @@ class Blend:
         self.cold_weights_[bucket] = self.weights_[bucket]
         self.story_.append({"warmth": bucket, "users": part.past.n_users, **story})
         if self.text is not None:
-            self._learn_cold(bucket, features[:MOST_COLD_USERS], part.take(np.arange(len(features))[:MOST_COLD_USERS]))
+            few = np.arange(len(features))[:MOST_COLD_USERS]
+            self._learn_cold(bucket, features[few], part.take(few), rng)
 
-    def _learn_cold(self, bucket: int, features: np.ndarray, part: HeldOut) -> None:
-        """Learn the weights of cold items; `features` of warm items are overwritten as if each item were cold."""
+    def _learn_cold(self, bucket: int, features: np.ndarray, part: HeldOut, rng: np.random.Generator) -> None:
+        """Learn the weights of cold items on a share of the warm, whose `features` are overwritten from the rest."""
         assert self.text is not None
-        warm = self.text.warm_
-        total = features[:, warm] @ self.weights_[bucket]
+        cold = np.sort(rng.permutation(self.text.warm_)[: int(len(self.text.warm_) * COLD_SHARE)])
+        if len(cold) < 2:
+            return
+        rest = self.text.without(cold)
+        carry = rest.weights(rest.features[cold])
+        total = features[:, cold] @ self.weights_[bucket]
         for place in range(len(self.models)):
-            features[:, warm, place] = self.text.left_out(features[:, warm, place])
-        known = np.zeros(features.shape[1], bool)
-        known[warm] = True
-        weights, story = best_weights(features, replace(part, allowed=known & part.allowed), self._names)
-        self.cold_weights_[bucket] = weights * slope(features[:, warm] @ weights, total)
+            features[:, cold, place] = rest.carry(features[:, rest.warm_, place], carry)
+        apart = np.zeros(features.shape[1], bool)
+        apart[cold] = True
+        weights, story = best_weights(features, replace(part, allowed=apart & part.allowed), self._names)
+        self.cold_weights_[bucket] = weights * slope(features[:, cold] @ weights, total)
         self.story_[-1]["as if cold"] = story
 
     def features(self, histories: Histories) -> np.ndarray:

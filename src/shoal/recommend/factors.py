@@ -6,7 +6,6 @@ import os
 from typing import Any, Self
 
 import numpy as np
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from shoal.data.histories import Histories
@@ -44,39 +43,33 @@ class Factors:
 
     def fit(self, histories: Histories) -> Self:
         """Factorise the users' binary histories."""
-        from implicit.cpu.als import AlternatingLeastSquares
-
         with threadpool_limits(1, "blas"):  # implicit has its own threads
-            model: Any = AlternatingLeastSquares(
-                factors=self.width,
-                regularization=self.l2,
-                alpha=self.alpha,
-                iterations=self.iterations,
-                random_state=self.seed,
-                num_threads=os.cpu_count() or 1,
-            )
+            model = self._library()
             model.fit(histories.matrix(), show_progress=False)
         self.items_ = np.ascontiguousarray(model.item_factors)
         self.items_[np.bincount(histories.items, minlength=histories.n_items) == 0] = np.nan
         return self
 
+    def _library(self) -> Any:
+        from implicit.cpu.als import AlternatingLeastSquares
+
+        return AlternatingLeastSquares(
+            factors=self.width,
+            regularization=self.l2,
+            alpha=self.alpha,
+            iterations=self.iterations,
+            random_state=self.seed,
+            num_threads=os.cpu_count() or 1,
+        )
+
     def users(self, histories: Histories) -> np.ndarray:
         """Return the vectors of users, solved from their pasts: (users, width) float32, 0 without events."""
-        known = ~np.isnan(self.items_[:, 0])
-        items = np.where(known[:, None], self.items_, 0.0).astype(np.float32)
-        gram = items.T @ items + self.l2 * np.eye(self.width, dtype=np.float32)
-        vectors = np.zeros((histories.n_users, self.width), np.float32)
-        for block in range(0, histories.n_users, 2048):
-            part = histories.take(np.arange(block, min(block + 2048, histories.n_users))).matrix()
-            vectors[block : block + 2048] = self._solve(part, items, gram)
+        model = self._library()
+        model.item_factors = np.nan_to_num(self.items_, nan=0.0)
+        with threadpool_limits(1, "blas"):
+            vectors: np.ndarray = model.recalculate_user(np.arange(histories.n_users), histories.matrix())
+        vectors[histories.counts == 0] = 0
         return vectors
-
-    def _solve(self, past: sparse.csr_matrix, items: np.ndarray, gram: np.ndarray) -> np.ndarray:
-        """Solve (Y'Y + (alpha - 1) Y_u'Y_u + l2 I) x = alpha Y_u'1 for each user of a block."""
-        outer = (items[:, :, None] * items[:, None, :]).reshape(len(items), -1)
-        systems = np.asarray(past @ outer).reshape(-1, self.width, self.width) * (self.alpha - 1) + gram
-        right = np.asarray(past @ items) * self.alpha
-        return np.linalg.solve(systems, right[:, :, None])[:, :, 0].astype(np.float32)
 
     def score(self, histories: Histories) -> np.ndarray:
         """Return (users, items); NaN for items that were never used and for users without a past."""

@@ -42,11 +42,19 @@ class TextMap:
 
     def fit(self, histories: Histories) -> Self:
         """Take note of the items that `histories` knows; their kernel is factorised when it is first needed."""
-        self.warm_ = most_used(histories, self.max_items)
+        return self.learnt_from(most_used(histories, self.max_items))
+
+    def learnt_from(self, warm: np.ndarray) -> Self:
+        """Take these rows for the warm items."""
+        self.warm_ = warm
         self._factor: torch.Tensor | None = None
-        self._inverse: np.ndarray | None = None
         self._all: np.ndarray | None = None
         return self
+
+    def without(self, items: np.ndarray) -> TextMap:
+        """Return the map that is learnt from the warm items without these rows."""
+        other = TextMap(self.features, l2=self.l2, width=self.width, max_items=self.max_items)
+        return other.learnt_from(np.setdiff1d(self.warm_, items))
 
     def weights_of_all(self) -> np.ndarray:
         """Return M for all items of the catalogue, made once: (warm, items)."""
@@ -64,23 +72,6 @@ class TextMap:
         mean = _row_means(warm_scores)
         carried: np.ndarray = mean + np.nan_to_num(warm_scores - mean) @ weights
         return carried.astype(np.float32, copy=False)
-
-    def left_out(self, warm_scores: np.ndarray) -> np.ndarray:
-        """Return what `carry` would give each warm item if it were cold: (users, warm) float32.
-
-        The scores of all other warm items are carried over to it, by the closed form for leaving one out [1]_. As in
-        `carry`, the mean is that of all warm scores, its own among them.
-
-        References
-        ----------
-        .. [1] Rasmussen, Williams: Gaussian Processes for Machine Learning. 2006, eq. 5.12.
-        """
-        if self._inverse is None:
-            self._inverse = torch.cholesky_inverse(self._cholesky()).numpy()
-        mean = _row_means(warm_scores)
-        centred = np.nan_to_num(warm_scores - mean)
-        said: np.ndarray = mean + centred - centred @ self._inverse / self._inverse.diagonal()
-        return said.astype(np.float32, copy=False)
 
     def _cholesky(self) -> torch.Tensor:
         if self._factor is None:
