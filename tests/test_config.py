@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shoal.config import SGD, AdamW, Config, Tower
+from shoal.config import SGD, AdamW, Config, Rate, Tower
 from shoal.errors import ConfigError
 
 WRONG = [
     ({"sed": 1}, "sed is not a setting. Did you mean seed?"),
     ({"train": {"epoch": 3}}, "train.epoch is not a setting. Did you mean train.epochs?"),
     ({"tower": {"qqq": 1}}, "tower.qqq is not a setting. Known: width, heads, history, dropout,"),
-    ({"adamw": {}}, "adamw is not a setting. Known: seed, text,"),
+    ({"adamw": {}}, "adamw is not a setting. Known: seed, effort, text,"),
     ({"seed": -1}, "seed = -1: input should be greater than or equal to 0."),
     ({"seed": 1.5}, "seed = 1.5: input should be a valid integer"),
     ({"tower": 3}, "tower = 3: input should be a valid dictionary"),
@@ -126,3 +126,19 @@ def test_a_file_that_is_no_toml_is_told(tmp_path, content):
     (tmp_path / "run.toml").write_bytes(content)
     with pytest.raises(ConfigError, match=r"run\.toml is not TOML"):
         Config.from_toml(tmp_path / "run.toml")
+
+
+def test_effort_fills_in_what_is_not_given_and_nothing_else():
+    quick, full = Config(effort="quick"), Config(effort="full")
+    assert quick.train.epochs < Config().train.epochs < full.train.epochs
+    assert quick.rate.starts < Config().rate.starts < full.rate.starts
+    given = Config(effort="quick", train={"epochs": 11}, rate=Rate(width=5))
+    assert (given.train.epochs, given.rate.width, given.rate.starts) == (11, 5, quick.rate.starts)
+    assert Config(effort="usual") == Config()
+
+
+@pytest.mark.parametrize("effort", ["quick", "usual", "full"])
+def test_settings_of_an_effort_survive_being_written_and_read(effort):
+    made = Config(effort=effort, recommend={"trees": True})
+    assert Config(**made.model_dump()) == made
+    assert made.recommend.trees

@@ -194,6 +194,19 @@ class Recommend(Settings):
     """Width of the matrix factorisation; None lets validation choose among 64, 128 and 256."""
     max_item_item: Annotated[int, Field(ge=10, le=50_000)] = 12_000
     """Items in the item-item model, most used first (memory grows with the square: 12,000 take 1.2 GB)."""
+    trees: bool = True
+    """Whether boosted trees may order the blend's candidates; they do only where validation favours them."""
+
+
+class Rate(Settings):
+    """The factor model of ratings; the other experts need no settings."""
+
+    width: Annotated[int, Field(ge=1, le=512)] = 16
+    """Factors beside the offsets."""
+    sweeps: Annotated[int, Field(ge=1, le=1000)] = 30
+    """Rounds of learning."""
+    starts: Annotated[int, Field(ge=1, le=100)] = 2
+    """Models from different starts, whose mean is taken."""
 
 
 class Validation(Settings):
@@ -203,6 +216,18 @@ class Validation(Settings):
     """``auto``: each user's newest events where times exist, else random ones."""
     share: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
     """Share of events (or of users, for strong) held out."""
+
+
+EFFORTS: dict[Any, dict[str, dict[str, Any]]] = {
+    "quick": {
+        "train": {"epochs": 6},
+        "recommend": {"factors": 64, "trees": False},
+        "rate": {"width": 12, "sweeps": 20, "starts": 1},
+    },
+    "usual": {},
+    "full": {"train": {"epochs": 100, "patience": 8}, "rate": {"width": 32, "sweeps": 40, "starts": 4}},
+}
+"""Settings by effort, where they differ from the defaults."""
 
 
 class Config(Whole):
@@ -216,13 +241,28 @@ class Config(Whole):
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Same seed, same machine, same run."""
+    effort: Literal["quick", "usual", "full"] = "usual"
+    """What settings that are not given are taken from (`EFFORTS`)."""
     text: Text = Text()
     encode: Encode = Encode()
     tower: Tower = Tower()
     train: Train = Train()
     segment: Segment = Segment()
     recommend: Recommend = Recommend()
+    rate: Rate = Rate()
     validation: Validation = Validation()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_effort(cls, values: dict[str, Any]) -> dict[str, Any]:
+        values = dict(values)
+        for group, usual in EFFORTS.get(values.get("effort", "usual"), {}).items():
+            given = values.get(group, {})
+            if isinstance(given, BaseModel):
+                given = given.model_dump(exclude_unset=True)
+            if isinstance(given, dict):
+                values[group] = usual | given
+        return values
 
 
 def _explain(error: ValidationError, top: type[BaseModel]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from shoal.config import Config
+from shoal.config import Config, Rate
 from shoal.data.dataset import Dataset, ReadReport, Scale
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
@@ -154,7 +154,7 @@ def _restore(kept: artifacts.Artifacts) -> Learnt:
         segmentation,
         {},
         Blend([sequence]),
-        None if told["rater"] is None else _rater(kept, matrix, sequence, data.scale),
+        None if told["rater"] is None else _rater(kept, matrix, sequence, data.scale, config.rate),
         kept.manifest.get("learnt", {}),
     )
     everything = learnt.pasts(data.interactions, sorted_ids(data.interactions, USER))
@@ -186,9 +186,11 @@ def _sequence(kept: artifacts.Artifacts, config: Config, scale: Scale | None) ->
     return Sequence(network, Values(**told["values"]), config.tower.history).fit()
 
 
-def _rater(kept: artifacts.Artifacts, matrix: np.ndarray, sequence: Sequence, scale: Scale | None) -> Stack:
+def _rater(
+    kept: artifacts.Artifacts, matrix: np.ndarray, sequence: Sequence, scale: Scale | None, settings: Rate
+) -> Stack:
     assert scale is not None
-    experts = rating_experts(matrix, sequence)
+    experts = rating_experts(matrix, sequence, settings)
     return Stack.restore(kept.tensors["rater"], experts, scale)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from shoal.config import Config
+from shoal.config import Config, Rate
 from shoal.data import split as splitting
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories, histories
@@ -155,7 +155,7 @@ def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff:
         segmentation = _group(sequence, inner.train, config)
     held = inner.held_out(relevant_from, n, config.seed, set_like=is_set_like(data, config))
     models, blend = _blend(matrix, inner.train, held, sequence, segmentation, relevant_from, config, around, story)
-    rater = _stack(matrix, inner, sequence, data, around, story)
+    rater = _stack(matrix, inner, sequence, data, config.rate, around, story)
 
     learnt = Learnt(
         config, data, items, vectors, features, relevant_from, sequence, segmentation, models, blend, rater, story
@@ -299,12 +299,18 @@ def _blend(
 
 
 def _stack(
-    matrix: np.ndarray, inner: Inner, sequence: Sequence, data: Dataset, around: Around, story: dict[str, Any]
+    matrix: np.ndarray,
+    inner: Inner,
+    sequence: Sequence,
+    data: Dataset,
+    settings: Rate,
+    around: Around,
+    story: dict[str, Any],
 ) -> Stack | None:
     if data.scale is None or not np.isfinite(inner.train.values).any():
         return None
     with around.stage("rate"):
-        stack = Stack(rating_experts(matrix, sequence), data.scale)
+        stack = Stack(rating_experts(matrix, sequence, settings), data.scale)
         stack.fit(inner.train, inner.past, inner.future)
     story["rater"] = stack.document()["weights"]
     around.progress.log("rate  weights: " + ", ".join(f"{k} {v:g}" for k, v in story["rater"].items()))

@@ -134,3 +134,12 @@ def test_an_item_of_the_catalogue_is_known_and_another_is_refused() -> None:
 
 def test_a_run_without_ratings_has_no_scale() -> None:
     assert scale_of(RUN) is None
+
+
+def test_an_effort_fills_in_around_the_file_and_the_options(tmp_path) -> None:
+    (tmp_path / "c.toml").write_text("[train]\nepochs = 9\n")
+    made = Settings(config=tmp_path / "c.toml", effort="quick", segments=3).make()
+    assert (made.train.epochs, made.segment.n, made.effort) == (9, 3, "quick")
+    assert made.rate.starts == 1
+    plain = Settings(config=tmp_path / "c.toml", segments=3).make()
+    assert (plain.train.epochs, plain.rate.starts, plain.effort) == (9, 2, "usual")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -104,3 +106,22 @@ def test_the_bench_tunes_every_model_and_tells_what_it_tried(asked):
     tried = {"events seen", "item_item dropout, power", "item_item l2", "factors l2, alpha", "half-life in days"}
     assert tried | {"blend"} == set(bench.story)
     assert {m.name for m in blend.models} - {"by_segment"} == set(models) - {"by_segment"}
+
+
+def test_where_the_trees_library_does_not_load_the_weights_serve_and_it_is_said(asked, monkeypatch):
+    train, held = asked
+    warned = []
+
+    class Telling(Progress):
+        def warn(self, line):
+            warned.append(line)
+
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    features = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
+    bench = Bench(train, held, Recommend(factors=8), 4.0, 0, Telling())
+    models = bench.models(features, Popularity(), lambda past: np.zeros(past.n_users, np.int32))
+    blend = bench.blend(models)
+    assert len(warned) == 1
+    assert "LightGBM cannot be loaded" in warned[0]
+    assert blend.boosted_ is None
+    assert np.isfinite(blend.score(held.past)).all()

@@ -125,6 +125,10 @@ class Settings:
 
     config: Annotated[Path | None, Option(metavar="FILE", help="Settings as TOML; options win over it.")] = None
     seed: Annotated[int | None, Option(help="Same seed, same machine, same run.  [default: 0]")] = None
+    effort: Annotated[
+        Literal["quick", "usual", "full"] | None,
+        Option(help="Settings that are not given: fewer trials and rounds, or more.  [default: usual]"),
+    ] = None
     encoder: Annotated[
         str | None,
         Option(help="Language model: minilm, multilingual, a hub name, or a folder.  [default: by language]"),
@@ -139,16 +143,15 @@ class Settings:
         from shoal.config import Config
 
         base = Config() if self.config is None else Config.from_toml(self.config)
-        values = base.model_dump()
+        values = base.model_dump() if self.effort is None else base.model_dump(exclude_unset=True)
         for part, name, value in (
             ("encode", "encoder", self.encoder),
             ("segment", "n", self.segments),
             ("text", "item_template", self.item_template),
         ):
             if value is not None:
-                values[part][name] = value
-        if self.seed is not None:
-            values["seed"] = self.seed
+                values.setdefault(part, {})[name] = value
+        values |= {name: value for name in ("seed", "effort") if (value := getattr(self, name)) is not None}
         return Config(**values)
 
 

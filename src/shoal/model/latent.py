@@ -21,8 +21,8 @@ from shoal.data.histories import Histories
 from shoal.model.gauss import factor_posterior
 from shoal.seeding import generator
 
-SWEEPS, REFIT_SWEEPS = 30, 10
-"""Rounds of learning; fitted again, on a little more data, it goes on from where it was."""
+REFIT_SWEEPS = 10
+"""Rounds when fitted again, on a little more data: it goes on from where it was."""
 SMOOTH_USERS, SMOOTH_ITEMS = 1.0, 3.0
 """Ratings added to a user's and an item's count before the implicit directions are found."""
 PULL, PULLED_TO = 100.0, 0.05
@@ -41,6 +41,8 @@ class Latent:
         Factors beside the offset.
     directions : int
         Implicit directions.
+    sweeps : int
+        Rounds of learning, when first fitted.
     seed : int
         Of the factors' start.
     """
@@ -53,8 +55,11 @@ class Latent:
     user_precision_: np.ndarray
     noise_: float
 
-    def __init__(self, features: np.ndarray, *, width: int = 16, directions: int = 16, seed: int = 0) -> None:
-        self.features, self.width, self.directions, self.seed = features.astype(np.float64), width, directions, seed
+    def __init__(
+        self, features: np.ndarray, *, width: int = 16, directions: int = 16, sweeps: int = 30, seed: int = 0
+    ) -> None:
+        self.features, self.width, self.directions = features.astype(np.float64), width, directions
+        self.sweeps, self.seed = sweeps, seed
 
     def fit(self, histories: Histories) -> Self:
         """Learn factors, priors and noise by turns."""
@@ -101,7 +106,7 @@ class Latent:
         self.items_[:, 1:] = generator(self.seed, "latent").normal(0, 0.1, (items, self.width))
         self.spreads_ = np.tile(np.eye(width) * 0.01, (items, 1, 1))
         self.user_precision_, self.noise_ = np.eye(width) * 5, 0.75
-        return item_map, item_precision, SWEEPS
+        return item_map, item_precision, self.sweeps
 
     def predict(self, pasts: Histories, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return (pairs,)."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy.optimize import nnls
 
+from shoal.config import Rate
 from shoal.data.dataset import Scale
 from shoal.data.histories import Histories
 from shoal.model.bias import Bias
@@ -25,8 +26,6 @@ PULL = 30.0
 """Held-out ratings that speak for equal weights beside the real ones."""
 LEAST_ROWS = 50
 """With fewer held-out ratings the experts weigh alike."""
-SEEDS = 2
-"""Latent models with other starts, averaged: worth .001 on ml-latest-small."""
 
 
 class Expert(Protocol):
@@ -128,9 +127,11 @@ class Mean:
         return self
 
 
-def rating_experts(features: np.ndarray, sequence: Sequence) -> list[Expert]:
+def rating_experts(features: np.ndarray, sequence: Sequence, settings: Rate) -> list[Expert]:
     """Return the experts, unfitted but for the tower; the bias comes first and the tower last."""
-    return [Bias(), TextRidge(features), Mean([Latent(features, seed=s) for s in range(SEEDS)]), TowerRater(sequence)]
+    made = {"width": settings.width, "sweeps": settings.sweeps}
+    latent = Mean([Latent(features, **made, seed=seed) for seed in range(settings.starts)])
+    return [Bias(), TextRidge(features), latent, TowerRater(sequence)]
 
 
 class Stack:

@@ -21,7 +21,7 @@ from shoal.recommend.text import Text
 from shoal.recommend.tune import HeldOut, climb
 from shoal.seeding import integer
 
-RIDGES = (30.0, 100.0, 250.0, 500.0, 1000.0, 2500.0)
+RIDGES = (10.0, 30.0, 100.0, 250.0, 500.0, 1000.0, 2500.0)
 EVENNESS = ((0.0, 0.0), (0.5, 0.25))
 """Dropout and power of the item-item model: EASE, and what did best on ml-1m (docs/log.md)."""
 CONFIDENCES = ((5.0, 10.0), (10.0, 5.0), (30.0, 3.0), (100.0, 3.0))
@@ -107,13 +107,23 @@ class Bench:
         assert isinstance(local, BySegment)
         assert isinstance(text, Text)
         names = [n for n in models if n != "by_segment" or local.local_]
-        blend = Blend([models[n] for n in names], text.map).fit(self.train).learn(self.held, seed=self.seed)
+        blend = Blend([models[n] for n in names], text.map).fit(self.train)
+        blend.learn(self.held, seed=self.seed, trees=self.settings.trees and self._can_grow())
         told = {"story": blend.story_, "trees": blend.trees_story_}
         self.story["blend"] = {"models": names, "weights": blend.weights_.tolist(), **told}
         for one in blend.trees_story_:
             found = f"ndcg@{self.held.n} of weights {one['linear']:.4f}, of trees {one['trees']:.4f}"
             self.progress.log(f"tune  blend  {one['users']:,} users of warmth {one['warmth']}: {found}")
         return blend
+
+    def _can_grow(self) -> bool:
+        """Return whether LightGBM loads; where it does not, that is said, and the weights serve."""
+        try:
+            import lightgbm  # noqa: F401
+        except (ImportError, OSError) as error:  # on Linux it expects the system's libgomp
+            self.progress.warn(f"LightGBM cannot be loaded ({error}); the blend goes without trees")
+            return False
+        return True
 
     def _quality(self, model: Recommender) -> float:
         return float(np.nanmean(self.held.ndcg(model.fit(self.train).score)))
@@ -123,7 +133,7 @@ class Bench:
         if self.relevant_from is None:
             return None
         sights = (self.relevant_from, None)
-        tried = {s: self._quality(Liked(self._ease(RIDGES[2]), s)) for s in sights}
+        tried = {s: self._quality(Liked(self._ease(RIDGES[3]), s)) for s in sights}
         self._tell("events seen", {"liked": tried[self.relevant_from], "all": tried[None]})
         return max(sights, key=tried.__getitem__)
 
@@ -131,10 +141,10 @@ class Bench:
         return ItemItem(l2, *evenness, max_items=self.settings.max_item_item)
 
     def _item_item(self) -> ItemItem:
-        kinds = {kind: self._quality(Liked(self._ease(RIDGES[2], kind), self.sight)) for kind in EVENNESS}
+        kinds = {kind: self._quality(Liked(self._ease(RIDGES[3], kind), self.sight)) for kind in EVENNESS}
         self._tell("item_item dropout, power", kinds)
         kind = max(kinds, key=kinds.__getitem__)
-        best, tried = climb(RIDGES, 2, lambda l2: self._quality(Liked(self._ease(l2, kind), self.sight)))
+        best, tried = climb(RIDGES, 3, lambda l2: self._quality(Liked(self._ease(l2, kind), self.sight)))
         self._tell("item_item l2", tried)
         return self._ease(best, kind)
 

@@ -89,13 +89,14 @@ class Blend:
             self.boosted_ = Boosted.of(tensors)
         return self
 
-    def learn(self, held_out: HeldOut, *, seed: int) -> Self:
+    def learn(self, held_out: HeldOut, *, seed: int, trees: bool = True) -> Self:
         """Learn the weights of each warmth on validation users, whose pasts are cut short to play the colder ones.
 
         Buckets with fewer than `FEWEST_USERS` take the weights of the next warmer one.
         """
         self.learn_weights(held_out, seed=seed)
-        self._learn_trees(held_out, seed)
+        if trees:
+            self._learn_trees(held_out, seed)
         return self
 
     def learn_weights(self, held_out: HeldOut, *, seed: int) -> None:
