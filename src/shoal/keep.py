@@ -159,7 +159,7 @@ def _restore(kept: artifacts.Artifacts) -> Learnt:
     )
     everything = learnt.pasts(data.interactions, sorted_ids(data.interactions, USER))
     learnt.models = _models(kept, config, matrix, sequence, segmentation, everything)
-    learnt.blend = Blend([learnt.models[name] for name in told["blend"]], learnt.models["text"].map)  # type: ignore[attr-defined]
+    learnt.blend = Blend([learnt.models[name] for name in told["blend"]])
     learnt.blend.restore(kept.tensors["blend"])
     learnt.blend.fit(everything)
     return learnt

@@ -47,7 +47,7 @@ def models(pasts):
     text, local = Text(features, [liked]), BySegment(halves, everyone, popularity, sight=SIGHT)
     for model in (popular, liked, text, local):
         model.fit(pasts)
-    blend = Blend([popular, liked, local], text.map).fit(pasts)
+    blend = Blend([popular, liked, local, text]).fit(pasts)
     everyone.asked = 0
     return {"everyone": everyone, "item_item": liked, "text": text, "by_segment": local, "blend": blend}
 

@@ -14,10 +14,10 @@ from shoal.recommend.by_segment import BySegment
 from shoal.recommend.factors import Factors
 from shoal.recommend.item_item import ItemItem
 from shoal.recommend.popularity import Popularity
-from shoal.recommend.standard import compressed
+from shoal.recommend.standard import compressed, standardise
 from shoal.recommend.text import Text, TextMap
 from shoal.recommend.tune import HeldOut
-from shoal.recommend.weights import as_warm_as, warmth
+from shoal.recommend.weights import as_warm_as, slope, warmth
 
 USERS, ITEMS = 120, 40
 
@@ -130,21 +130,29 @@ def with_cold(text: bool) -> tuple[Blend, Histories]:
     past = past.where(past.items < ITEMS - 4)
     features = np.eye(2, dtype=np.float32)[np.arange(ITEMS) % 2]
     models = [ItemItem(5.0).fit(past), Popularity().fit(past)]
-    return Blend(models, TextMap(features).fit(past) if text else None).fit(past), past
+    return Blend(models + [Text(features, models[:1]).fit(past)] * text).fit(past), past
 
 
 def test_items_that_no_model_knows_are_scored_by_their_text():
     blend, past = with_cold(text=True)
-    scores = blend.score(past)
-    warm = scores[:, : ITEMS - 4]
-    expected = blend.text.carry(warm, blend.text.weights(blend.text.features[ITEMS - 4 :]))
+    blend.slopes_[:] = 0.5
+    cold = np.arange(ITEMS - 4, ITEMS)
+    scores, parts = blend.score_and_parts(Asked(past))
+    np.testing.assert_allclose(scores[:, cold], 0.5 * blend.text.score(past)[:, cold], atol=1e-5)
+    assert (parts[:, cold, :2] == 0).all()
+    mine = np.arange(USERS)[:, None] % 2 == cold % 2
+    assert (np.where(mine, scores[:, cold], np.inf).min(1) > np.where(mine, -np.inf, scores[:, cold]).max(1)).all()
+
+
+def test_whoever_has_no_past_gets_cold_items_by_what_their_text_says_of_the_blend():
+    blend, past = with_cold(text=True)
+    nobody = past.where(np.zeros(len(past.items), bool)).take(np.array([0]))
+    scores, text = blend.score(nobody), blend.text.map
+    expected = text.carry(scores[:, text.warm_], text.weights(text.features[ITEMS - 4 :]))
     np.testing.assert_allclose(scores[:, ITEMS - 4 :], expected, atol=1e-5)
-    mine = np.arange(USERS)[:, None] % 2 == np.arange(ITEMS - 4, ITEMS) % 2
-    cold = scores[:, ITEMS - 4 :]
-    assert (np.where(mine, cold, np.inf).min(1) > np.where(mine, -np.inf, cold).max(1)).all()
 
 
-def test_without_a_text_map_what_no_model_knows_stays_unknown():
+def test_without_a_text_model_what_no_model_knows_stays_unknown():
     blend, past = with_cold(text=False)
     scores = blend.score(past)
     assert np.isnan(scores[:, ITEMS - 4 :]).all()
@@ -162,28 +170,33 @@ def test_a_map_without_some_items_is_that_of_a_log_without_them():
     assert len(whole.warm_) == ITEMS
 
 
-def test_cold_items_have_weights_of_their_own_learnt_as_if_warm_ones_were_cold():
-    """The text tells even from odd items, which is what item-item knows and popularity does not."""
-    held = replace(question(14), n=3)  # eight items play the cold
+def test_scores_of_cold_items_are_brought_to_the_blend_s_scale():
+    """The text tells even from odd items, which is all that item-item knows."""
+    held = question(14)
     features = np.eye(2, dtype=np.float32)[np.arange(ITEMS) % 2]
-    models = [Popularity().fit(held.past), ItemItem(5.0).fit(held.past)]
-    blend = Blend(models, TextMap(features).fit(held.past)).fit(held.past).learn(held, seed=0)
-    assert blend.cold_weights_[3, 1] > 0
-    told = blend.story_[0]["as if cold"]
-    assert told["blend"] >= told["item_item"] > 1.5 * told["popularity"]
-    plain = Blend(models).fit(held.past).learn(held, seed=0)
-    np.testing.assert_array_equal(plain.weights_, blend.weights_)  # what warm items get stays as it was
-    np.testing.assert_array_equal(plain.cold_weights_, plain.weights_)
+    single = ItemItem(5.0).fit(held.past)
+    text = Text(features, [single]).fit(held.past)
+    blend = Blend([single, text]).fit(held.past).learn(held, seed=0)
+    asked, cold = Asked(held.past), np.arange(0, ITEMS, 5)
+    total = blend.score_and_parts(asked)[1].sum(2)[:, cold]
+    found = slope(text.as_if_cold(asked, cold), total)
+    assert found > 0
+    assert blend.slopes_[3] == pytest.approx(found, rel=0.2)  # other items played the cold there
+    without = Blend([single]).fit(held.past).learn(held, seed=0)
+    np.testing.assert_array_equal(without.slopes_, 1)
 
 
-def test_a_cold_item_s_score_is_its_carried_scores_times_the_cold_weights():
-    blend, past = with_cold(text=True)
-    blend.cold_weights_[3] = [0.5, -2.0]
-    cold = np.arange(ITEMS - 4, ITEMS)
-    weights = blend.text.weights(blend.text.features[cold])
-    warm = [compressed(m.score(past))[:, blend.text.warm_] for m in blend.models]
-    expected = 0.5 * blend.text.carry(warm[0], weights) - 2.0 * blend.text.carry(warm[1], weights)
-    np.testing.assert_allclose(blend.score(past)[:, cold], expected, atol=1e-5)
+def test_what_is_said_of_items_as_if_they_were_cold_has_not_read_their_scores():
+    past = question(14).past
+    features = np.random.default_rng(1).normal(size=(ITEMS, 3)).astype(np.float32)
+    cold = np.array([0, 3, ITEMS - 1])
+    single = ItemItem(5.0).fit(past)
+
+    plain = Text(features, [single]).fit(past)
+    said = plain.as_if_cold(Asked(past), cold)
+    others = TextMap(features).fit(past.where(~np.isin(past.items, cold)))
+    taught = standardise(single.score(past))[:, others.warm_]
+    np.testing.assert_allclose(said, others.carry(taught, others.weights(features[cold])), atol=1e-5)
 
 
 def test_an_item_that_has_become_warm_is_no_longer_scored_by_text():
@@ -192,7 +205,6 @@ def test_an_item_that_has_become_warm_is_no_longer_scored_by_text():
     everything = question(14).past
     for model in blend.models:
         model.fit(everything)
-    blend.text.fit(everything)
     blend.fit(everything)
     np.testing.assert_allclose(blend.score(everything), blend.score_and_parts(Asked(everything))[1].sum(2), atol=1e-6)
 

@@ -34,7 +34,7 @@ def blend():
                 model.fit(past)
             return super().fit(past)
 
-    return Whole(models, text.map)
+    return Whole([*models, text])
 
 
 def text():

@@ -103,11 +103,10 @@ class Bench:
 
     def blend(self, models: dict[str, Recommender]) -> Blend:
         """Return the blend of fitted models: all of them, but segments' models only if one won."""
-        local, text = models["by_segment"], models["text"]
+        local = models["by_segment"]
         assert isinstance(local, BySegment)
-        assert isinstance(text, Text)
         names = [n for n in models if n != "by_segment" or local.local_]
-        blend = Blend([models[n] for n in names], text.map).fit(self.train)
+        blend = Blend([models[n] for n in names]).fit(self.train)
         blend.learn(self.held, seed=self.seed, trees=self.settings.trees and self._can_grow())
         told = {"story": blend.story_, "trees": blend.trees_story_}
         self.story["blend"] = {"models": names, "weights": blend.weights_.tolist(), **told}

@@ -6,11 +6,12 @@
 Where trees order the best of that better, for validation users whom neither they nor the weights have seen, they do
 (`shoal.recommend.boosted`).
 
-Items that no model knows get each model's scores carried over by their text (`TextMap`), with weights of their own:
+Items that no model knows get the score of `shoal.recommend.text`, which is one of the models, on the blend's scale:
 
-    score    (users, cold items)      carried scores of each model . cold weights[warmth of the user]
+    score    (users, cold items)      text . slope[warmth of the user]
 
-They are learnt in the same way, on a fifth of the warm items, whose scores the others' are carried over to.
+and for users without a past what their text says of the blend's own scores. Weights for cold items, learnt on warm ones
+that played the cold, did worse in the end than text alone (docs/log.md).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from shoal.protocols import Recommender
 from shoal.recommend.asked import Asked
 from shoal.recommend.boosted import FOLDS, Boosted
 from shoal.recommend.standard import compressed
-from shoal.recommend.text import TextMap
+from shoal.recommend.text import Text
 from shoal.recommend.tune import HeldOut
 from shoal.recommend.weights import WARMTH, as_warm_as, best_weights, slope, warmth
 from shoal.seeding import generator, integer
@@ -33,9 +34,7 @@ from shoal.seeding import generator, integer
 MOST_FLOATS = 60_000_000
 """Features held at once while learning; fewer users are taken where the catalogue is large."""
 COLD_SHARE = 0.2
-"""Warm items that play the cold, all at once: what is told of one may not lean on another."""
-MOST_COLD_USERS = 1_000
-"""Validation users on whom the weights of cold items are learnt."""
+"""Warm items that play the cold, all at once, to find how large a score of text should be."""
 Tensors = dict[str, np.ndarray]
 FEWEST_USERS, FEWEST_FOR_TREES = 20, 100
 """Validation users of a warmth without whom nothing is learnt for it."""
@@ -49,41 +48,39 @@ class Blend:
     Parameters
     ----------
     models : list of Recommender
-        Fitted.
-    text : TextMap or None
-        Fitted; serves the items that no model knows.
+        Fitted. With a `Text` among them, items that the others do not know have scores.
     """
 
     name = "blend"
 
-    def __init__(self, models: list[Recommender], text: TextMap | None = None) -> None:
-        self.models, self.text = models, text
+    def __init__(self, models: list[Recommender]) -> None:
+        self.models = models
+        self.text = next((model for model in models if isinstance(model, Text)), None)
         self._names = [model.name for model in models]
         self.weights_ = np.full((len(WARMTH) + 1, len(models)), 1 / len(models), np.float32)
-        self.cold_weights_ = self.weights_.copy()
+        self.slopes_ = np.ones(len(self.weights_), np.float32)
         self.boosted_: Boosted | None = None
         self.by_trees_ = np.zeros(len(self.weights_), bool)
         self.story_: list[dict[str, Any]] = []
         self.trees_story_: list[dict[str, Any]] = []
 
     def fit(self, histories: Histories) -> Self:
-        """Take note of which items are warm; models and text must be fitted already, weights come from `learn`."""
+        """Take note of which items are warm; models must be fitted already, weights come from `learn`."""
         self.known_ = np.bincount(histories.items, minlength=histories.n_items)
         self.warm_ = self.known_ > 0
         if self.boosted_ is not None:
             self.boosted_.fit(self.known_)
-        self._carried: np.ndarray | None = None
         return self
 
     def tensors(self) -> Tensors:
         """Return what was learnt."""
-        made = {"weights": self.weights_, "cold_weights": self.cold_weights_}
+        made = {"weights": self.weights_, "slopes": self.slopes_}
         return made if self.boosted_ is None else made | self.boosted_.tensors() | {"by_trees": self.by_trees_}
 
     def restore(self, tensors: Tensors) -> Self:
         """Take what `tensors` gave; `fit` comes after it. Runs of before have fewer."""
         self.weights_ = tensors["weights"]
-        self.cold_weights_ = tensors.get("cold_weights", self.weights_)
+        self.slopes_ = tensors.get("slopes", self.slopes_)
         if "by_trees" in tensors:
             self.by_trees_ = tensors["by_trees"]
             self.boosted_ = Boosted.of(tensors)
@@ -108,7 +105,7 @@ class Blend:
                 self._learn_bucket(bucket, part, of_cold)
             elif bucket < len(WARMTH):
                 self.weights_[bucket] = self.weights_[bucket + 1]
-                self.cold_weights_[bucket] = self.cold_weights_[bucket + 1]
+                self.slopes_[bucket] = self.slopes_[bucket + 1]
 
     def _few_enough(self, part: HeldOut, rng: np.random.Generator) -> HeldOut:
         """Return users with something to find, not so many that their features do not fit into memory."""
@@ -127,8 +124,9 @@ class Blend:
         boosted = Boosted(Boosted.enough(part.n)).fit(self.known_)
         asked, linear = [], np.empty(0)
         for held in [part, *(part.cut_again(rng) for _ in range(CUTS if part.set_like else 0))]:
-            said = self.said(Asked(held.past))
-            asked.append((boosted.asking(self.total(self._weighed(said, held.past)), said, held.past), held))
+            pasts = Asked(held.past)
+            said = self.said(pasts)
+            asked.append((boosted.asking(self.total(self._weighed(said, pasts)), said, held.past), held))
             if held is part:
                 linear = self._cross_fitted(np.stack(said, axis=2), part, bucket, fold)
         trees = boosted.learn(asked, fold, integer(seed, "trees"))
@@ -153,32 +151,18 @@ class Blend:
         return quality
 
     def _learn_bucket(self, bucket: int, part: HeldOut, rng: np.random.Generator) -> None:
-        features = self.features(part.past)
+        asked = Asked(part.past)
+        features = np.stack(self.said(asked), axis=2)
         part = replace(part, allowed=self.warm_ if part.allowed is None else part.allowed)
         weights, story = best_weights(features, part, self._names)
         self.weights_[bucket] = weights / max(float(np.abs(weights).sum()), 1e-9)
-        self.cold_weights_[bucket] = self.weights_[bucket]
         self.story_.append({"warmth": bucket, "users": part.past.n_users, **story})
         if self.text is not None:
-            few = np.arange(len(features))[:MOST_COLD_USERS]
-            self._learn_cold(bucket, features[few], part.take(few), rng)
-
-    def _learn_cold(self, bucket: int, features: np.ndarray, part: HeldOut, rng: np.random.Generator) -> None:
-        """Learn the weights of cold items on a share of the warm, whose `features` are overwritten from the rest."""
-        assert self.text is not None
-        cold = np.sort(rng.permutation(self.text.warm_)[: int(len(self.text.warm_) * COLD_SHARE)])
-        if len(cold) < 2:
-            return
-        rest = self.text.without(cold)
-        carry = rest.weights(rest.features[cold])
-        total = features[:, cold] @ self.weights_[bucket]
-        for place in range(len(self.models)):
-            features[:, cold, place] = rest.carry(features[:, rest.warm_, place], carry)
-        apart = np.zeros(features.shape[1], bool)
-        apart[cold] = True
-        weights, story = best_weights(features, replace(part, allowed=apart & part.allowed), self._names)
-        self.cold_weights_[bucket] = weights * slope(features[:, cold] @ weights, total)
-        self.story_[-1]["as if cold"] = story
+            warm = self.text.map.warm_
+            cold = np.sort(rng.permutation(warm)[: int(len(warm) * COLD_SHARE)])
+            if len(cold) > 1:
+                total = features[:, cold] @ self.weights_[bucket]
+                self.slopes_[bucket] = slope(self.text.as_if_cold(asked, cold), total)
 
     def features(self, histories: Histories) -> np.ndarray:
         """Return the standardised scores of each model with their ends drawn in, (users, items, models)."""
@@ -191,7 +175,7 @@ class Blend:
         return [compressed(asked.of(m)) if want else nothing for m, want in zip(self.models, wanted, strict=True)]
 
     def score(self, histories: Histories) -> np.ndarray:
-        """Return (users, items); for items that no model knows, what their text says, NaN if there is no text map."""
+        """Return (users, items); for items that no model knows, what their text says, NaN if there is no text model."""
         return self.score_asked(Asked(histories))
 
     def score_asked(self, asked: Asked) -> np.ndarray:
@@ -202,40 +186,32 @@ class Blend:
         """Return scores (users, items), and what each model adds to the weighted sum, (users, items, models)."""
         pasts, bucket = asked.pasts, warmth(asked.pasts.counts)
         users = np.flatnonzero(self.by_trees_[bucket]) if self.boosted_ is not None else np.empty(0, np.int64)
-        said = self.said(asked, self._needed(bucket) | (len(users) > 0))
-        parts = self._weighed(said, pasts)
+        said = self.said(asked, np.any(self.weights_[bucket], axis=0) | (len(users) > 0))
+        parts = self._weighed(said, asked)
         scores = self.total(parts)
         if self.boosted_ is not None and len(users):
             mine = [one[users] for one in said]
             scores[users] = self.boosted_.reorder(scores[users], mine, pasts.take(users))
         return scores, parts
 
-    def _needed(self, bucket: np.ndarray) -> np.ndarray:
-        """Return the models that have a weight for users of these buckets, (models,) bool."""
-        needed: np.ndarray = np.any(self.weights_[bucket], axis=0)
-        if self.text is not None and not self.warm_.all():
-            needed = needed | np.any(self.cold_weights_[bucket], axis=0)
-        return needed
-
-    def _weighed(self, said: list[np.ndarray], pasts: Histories) -> np.ndarray:
-        bucket = warmth(pasts.counts)
-        weights, cold_weights = self.weights_[bucket], self.cold_weights_[bucket]
+    def _weighed(self, said: list[np.ndarray], asked: Asked) -> np.ndarray:
+        pasts, bucket = asked.pasts, warmth(asked.pasts.counts)
         parts = np.zeros((pasts.n_users, pasts.n_items, len(self.models)), np.float32)
-        cold = np.flatnonzero(~self.warm_)
         for place, scores in enumerate(said):
-            parts[:, :, place] = weights[:, place, None] * scores
-            if self.text is not None and len(cold) > 0 and cold_weights[:, place].any():
-                parts[:, cold, place] = cold_weights[:, place, None] * self._carry(scores, cold)
+            parts[:, :, place] = self.weights_[bucket, place, None] * scores
+        cold = np.flatnonzero(~self.warm_)
+        if self.text is not None and len(cold):
+            told = self.slopes_[bucket, None] * asked.of(self.text)[:, cold]
+            nobody = pasts.counts == 0
+            if nobody.any():
+                known = parts[nobody][:, self.text.map.warm_].sum(2)
+                told[nobody] = self.text.map.carry(known, self.text.map.weights_of_all()[:, cold])
+            parts[:, cold] = 0
+            parts[:, cold, self.models.index(self.text)] = told
         return parts
 
-    def _carry(self, scores: np.ndarray, cold: np.ndarray) -> np.ndarray:
-        assert self.text is not None
-        if self._carried is None:
-            self._carried = self.text.weights(self.text.features[cold])
-        return self.text.carry(scores[:, self.text.warm_], self._carried)
-
     def total(self, parts: np.ndarray) -> np.ndarray:
-        """Add `parts` up: (users, items); items that no model knows are NaN where there is no text map."""
+        """Add `parts` up: (users, items); items that no model knows are NaN where there is no text model."""
         scores: np.ndarray = parts.sum(2)
         if self.text is None:
             scores[:, ~self.warm_] = np.nan

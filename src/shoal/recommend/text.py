@@ -118,9 +118,18 @@ class Text:
 
     def score_asked(self, asked: Asked) -> np.ndarray:
         """Return the same, from the teachers' scores that were asked for already."""
-        warm = self.map.warm_
-        taught = np.stack([standardise(asked.of(t))[:, warm] for t in self.teachers])  # (teachers, users, warm)
-        mean: np.ndarray = taught.mean(0, dtype=np.float32)
-        out = self.map.carry(mean, self.map.weights_of_all())
+        out = self.map.carry(self._taught(asked), self.map.weights_of_all())
         out[asked.pasts.counts == 0] = np.nan
         return out
+
+    def as_if_cold(self, asked: Asked, items: np.ndarray) -> np.ndarray:
+        """Return what would be said of some warm items if they all were cold: (users, items) float32."""
+        rest = self.map.without(items)
+        kept = np.isin(self.map.warm_, rest.warm_)
+        return rest.carry(self._taught(asked)[:, kept], rest.weights(self.features[items]))
+
+    def _taught(self, asked: Asked) -> np.ndarray:
+        """Return the mean standardised score of the teachers, (users, warm)."""
+        taught = np.stack([standardise(asked.of(t))[:, self.map.warm_] for t in self.teachers])
+        mean: np.ndarray = taught.mean(0, dtype=np.float32)
+        return mean
