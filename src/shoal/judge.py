@@ -169,14 +169,11 @@ def check_n(n: int) -> None:
 
 
 def as_asked(config: Config, protocol: str) -> Config:
-    """Tune on the kind of question that will be asked, unless the settings say otherwise.
-
-    Cold items are asked about by all events on them, old and new: `random` comes nearest.
-    """
-    if config.validation.protocol != "auto" or protocol == "cold-user":
+    """Tune on the kind of question that will be asked, unless the settings say otherwise."""
+    if config.validation.protocol != "auto" or protocol in ("cold-item", "cold-user"):
         return config
     values = config.model_dump()
-    values["validation"]["protocol"] = "random" if protocol == "cold-item" else protocol
+    values["validation"]["protocol"] = protocol
     return Config(**values)
 
 
