@@ -164,12 +164,11 @@ class Blend:
                 total = features[:, cold] @ self.weights_[bucket]
                 self.slopes_[bucket] = slope(self.text.as_if_cold(asked, cold), total)
 
-    def features(self, histories: Histories) -> np.ndarray:
-        """Return the standardised scores of each model with their ends drawn in, (users, items, models)."""
-        return np.stack(self.said(Asked(histories)), axis=2)
-
     def said(self, asked: Asked, needed: np.ndarray | None = None) -> list[np.ndarray]:
-        """Return the same, an array (users, items) a model; zeros for one that is not needed, which is not asked."""
+        """Return standardised scores with their ends drawn in, an array (users, items) a model.
+
+        A model that is not `needed`, (models,) bool, is not asked and has zeros.
+        """
         nothing = np.broadcast_to(np.float32(0), (asked.pasts.n_users, asked.pasts.n_items))
         wanted = np.ones(len(self.models), bool) if needed is None else needed
         return [compressed(asked.of(m)) if want else nothing for m, want in zip(self.models, wanted, strict=True)]
