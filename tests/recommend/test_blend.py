@@ -125,3 +125,20 @@ def test_where_the_trees_library_does_not_load_the_weights_serve_and_it_is_said(
     assert "LightGBM cannot be loaded" in warned[0]
     assert blend.boosted_ is None
     assert np.isfinite(blend.score(held.past)).all()
+
+
+def test_validation_chooses_how_many_factors_where_the_settings_do_not_say(asked, monkeypatch):
+    train, held = asked
+    monkeypatch.setattr("shoal.recommend.bench.WIDTHS", (2, 4, 8))
+    features = np.zeros((80, 1), np.float32)
+
+    def tuned(settings):
+        bench = Bench(train, held, settings, 4.0, 0, Progress())
+        models = bench.models(features, Popularity(), lambda past: np.zeros(past.n_users, np.int32))
+        return models["factors"].model, bench.story
+
+    model, story = tuned(Recommend())
+    assert str(model.width) == max(story["factors"], key=story["factors"].__getitem__)
+    fixed, story = tuned(Recommend(factors=3))
+    assert fixed.width == 3
+    assert "factors" not in story

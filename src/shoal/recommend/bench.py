@@ -153,19 +153,18 @@ class Bench:
         def quality(width: int, choice: tuple[float, float]) -> float:
             return self._quality(Liked(self._als(width, choice), self.sight))
 
-        width = self.settings.factors or WIDTHS[0]
-        choice, tried = climb(CONFIDENCES, 1, lambda choice: quality(width, choice))
+        start = self.settings.factors or WIDTHS[0]
+        choice, tried = climb(CONFIDENCES, 1, lambda choice: quality(start, choice))
         self._tell("factors l2, alpha", tried)
         if self.settings.factors is not None:
-            return self._als(width, choice)
-        wider = {(width, *choice): tried[choice]}
-        for more in WIDTHS[1:]:
-            wider |= {(more, *one): quality(more, one) for one in dict.fromkeys((choice, WIDE))}
-            if max(wider, key=wider.__getitem__)[0] != more:
-                break
-        self._tell("factors, l2, alpha", wider)
-        width, *best = max(wider, key=wider.__getitem__)
-        return self._als(width, (best[0], best[1]))
+            return self._als(start, choice)
+        width, wider = climb(WIDTHS, 0, lambda width: tried[choice] if width == start else quality(width, choice))
+        self._tell("factors", wider)
+        if width == start:
+            return self._als(start, choice)
+        last = {choice: wider[width], WIDE: quality(width, WIDE)}
+        self._tell(f"{width} factors l2, alpha", last)
+        return self._als(width, max(last, key=last.__getitem__))
 
     def _als(self, width: int, choice: tuple[float, float]) -> Factors:
         return Factors(width, *choice, seed=integer(self.seed, "factors"))
