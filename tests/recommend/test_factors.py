@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -67,3 +71,17 @@ def test_another_seed_starts_elsewhere():
     past = pasts(draws(30, 12))
     one, other = (Factors(4, iterations=1, seed=s).fit(past).items_ for s in (0, 1))
     assert np.abs(one - other).max() > 1e-3
+
+
+def test_where_blas_has_threads_of_its_own_nothing_is_warned_of():
+    code = """
+import numpy as np
+from shoal.data.histories import Histories
+from shoal.recommend.factors import Factors
+bare = np.full(4, np.nan)
+past = Histories(np.array([0, 2, 4]), np.array([0, 1, 1, 2], np.int32), bare, bare, 3)
+assert np.isfinite(Factors(2, iterations=1).fit(past).score(past)).all()
+"""
+    threads = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=threads, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

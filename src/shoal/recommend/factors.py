@@ -43,8 +43,8 @@ class Factors:
 
     def fit(self, histories: Histories) -> Self:
         """Factorise the users' binary histories."""
+        model = self._library()
         with threadpool_limits(1, "blas"):  # implicit has its own threads
-            model = self._library()
             model.fit(histories.matrix(), show_progress=False)
         self.items_ = np.ascontiguousarray(model.item_factors)
         self.items_[np.bincount(histories.items, minlength=histories.n_items) == 0] = np.nan
@@ -53,14 +53,15 @@ class Factors:
     def _library(self) -> Any:
         from implicit.cpu.als import AlternatingLeastSquares
 
-        return AlternatingLeastSquares(
-            factors=self.width,
-            regularization=self.l2,
-            alpha=self.alpha,
-            iterations=self.iterations,
-            random_state=self.seed,
-            num_threads=os.cpu_count() or 1,
-        )
+        with threadpool_limits(1, "blas"):  # else it warns
+            return AlternatingLeastSquares(
+                factors=self.width,
+                regularization=self.l2,
+                alpha=self.alpha,
+                iterations=self.iterations,
+                random_state=self.seed,
+                num_threads=os.cpu_count() or 1,
+            )
 
     def users(self, histories: Histories) -> np.ndarray:
         """Return the vectors of users, solved from their pasts: (users, width) float32, 0 without events."""
