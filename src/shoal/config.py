@@ -35,8 +35,14 @@ class Whole(Settings):
             raise ConfigError(_explain(error, type(self))) from None
 
     @classmethod
-    def from_toml(cls, path: str | Path) -> Self:
+    def from_toml(cls, path: str | Path, **over: Any) -> Self:
         """Read settings from a TOML file; a message about a setting names the file and the line.
+
+        Parameters
+        ----------
+        path : path
+        **over
+            Settings that win over those of the file.
 
         Raises
         ------
@@ -52,7 +58,7 @@ class Whole(Settings):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not TOML: {error}.") from None
         try:
-            return cls(**values)
+            return cls(**(values | over))
         except ConfigError as error:
             setting = str(error).split(" ", 1)[0]
             raise ConfigError(f"{error!s} ({path}{_line_of(setting, text)})") from None

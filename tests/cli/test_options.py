@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from shoal.cli.options import Circumstances, Columns, Reading, Settings, expand, known_item, known_user, scale_of
+from shoal.config import Config
 from shoal.errors import ConfigError, ReadError, UnknownIdError
 from shoal.progress import BarProgress, LineProgress
 
@@ -45,8 +46,6 @@ def test_options_win_over_the_file_and_the_file_over_the_defaults(tmp_path) -> N
 
 
 def test_without_options_the_settings_are_the_default_ones() -> None:
-    from shoal.config import Config
-
     assert Settings().make() == Config()
 
 
@@ -143,3 +142,10 @@ def test_an_effort_fills_in_around_the_file_and_the_options(tmp_path) -> None:
     assert made.rate.starts == 1
     plain = Settings(config=tmp_path / "c.toml", segments=3).make()
     assert (plain.train.epochs, plain.rate.starts, plain.effort) == (9, 2, "usual")
+
+
+def test_an_effort_that_is_given_wins_over_that_of_the_file(tmp_path) -> None:
+    (tmp_path / "c.toml").write_text('effort = "quick"\n[train]\npatience = 3\n')
+    made = Settings(config=tmp_path / "c.toml", effort="full").make()
+    assert made == Config(effort="full", train={"patience": 3})
+    assert made.rate.starts > 2

@@ -142,16 +142,17 @@ class Settings:
         """Return the settings of the file, or the default ones, with the options laid over them."""
         from shoal.config import Config
 
-        base = Config() if self.config is None else Config.from_toml(self.config)
-        values = base.model_dump() if self.effort is None else base.model_dump(exclude_unset=True)
+        over: dict[str, Any] = {} if self.effort is None else {"effort": self.effort}
+        values = (Config(**over) if self.config is None else Config.from_toml(self.config, **over)).model_dump()
         for part, name, value in (
             ("encode", "encoder", self.encoder),
             ("segment", "n", self.segments),
             ("text", "item_template", self.item_template),
         ):
             if value is not None:
-                values.setdefault(part, {})[name] = value
-        values |= {name: value for name in ("seed", "effort") if (value := getattr(self, name)) is not None}
+                values[part][name] = value
+        if self.seed is not None:
+            values["seed"] = self.seed
         return Config(**values)
 
 

@@ -63,6 +63,18 @@ class Asking:
         """Return the same for some users."""
         return Asking(self.rows[users], self.open[users], self.features[users])
 
+    def order(self, trees: Any) -> np.ndarray:
+        """Return the places of candidates in the order of the trees, (users, candidates); closed ones stay last."""
+        users, candidates, width = self.features.shape
+        told = trees.predict(self.features.reshape(-1, width), num_threads=torch.get_num_threads())
+        told = np.where(self.open, told.reshape(users, candidates), -np.inf)
+        return np.argsort(-told, axis=1, kind="stable")
+
+    def best(self, trees: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the n first item rows by the trees, (users, n), and which of them are open."""
+        first = self.order(trees)[:, :n]
+        return np.take_along_axis(self.rows, first, 1), np.take_along_axis(self.open, first, 1)
+
 
 class Boosted:
     """Trees that order candidates.
@@ -143,13 +155,14 @@ class Boosted:
         quality : (users,) float64
             NDCG@n of each user in the first of `asked`, by trees that have not seen the user in any of them.
         """
-        parts = [(asking.features, _hits(asking.rows, held)) for asking, held in asked]
+        parts = [(asking.features, held.hits(asking.rows)) for asking, held in asked]
         first, held = asked[0]
         quality = np.full(len(fold), np.nan)
         for k in range(FOLDS):
             there = np.flatnonzero(fold == k)
             trees = _grow([(x[fold != k], y[fold != k]) for x, y in parts], held.n, seed)
-            quality[there] = _ndcg(_order(trees, first.take(there)), parts[0][1][there], held.take(there))
+            rows, open_ = first.take(there).best(trees, held.n)
+            quality[there] = held.take(there).ndcg_of_lists(rows, open_)
         self.trees = _grow(parts, held.n, seed)
         return quality
 
@@ -161,16 +174,8 @@ class Boosted:
         asking = self.asking(scores, said, pasts)
         there = np.take_along_axis(scores, asking.rows, 1)
         scores = scores.copy()
-        np.put_along_axis(scores, np.take_along_axis(asking.rows, _order(self.trees, asking), 1), there, 1)
+        np.put_along_axis(scores, np.take_along_axis(asking.rows, asking.order(self.trees), 1), there, 1)
         return scores
-
-
-def _order(trees: Any, asking: Asking) -> np.ndarray:
-    """Return the places of candidates in the order of the trees, (users, candidates); closed ones stay at the end."""
-    users, candidates, width = asking.features.shape
-    told = trees.predict(asking.features.reshape(-1, width), num_threads=torch.get_num_threads())
-    told = np.where(asking.open, told.reshape(users, candidates), -np.inf)
-    return np.argsort(-told, axis=1, kind="stable")
 
 
 def _places(scores: np.ndarray) -> np.ndarray:
@@ -179,12 +184,6 @@ def _places(scores: np.ndarray) -> np.ndarray:
     places = np.empty_like(order)
     np.put_along_axis(places, order, np.broadcast_to(np.arange(scores.shape[1]), scores.shape), 1)
     return places
-
-
-def _hits(rows: np.ndarray, held: HeldOut) -> np.ndarray:
-    hits = np.zeros((len(rows), held.past.n_items), bool)
-    hits[held.liked.users, held.liked.items] = True
-    return np.take_along_axis(hits, rows, 1)
 
 
 def _grow(parts: list[tuple[np.ndarray, np.ndarray]], n: int, seed: int) -> Any:
@@ -197,12 +196,3 @@ def _grow(parts: list[tuple[np.ndarray, np.ndarray]], n: int, seed: int) -> Any:
         features.reshape(-1, width), hits.reshape(-1).astype(np.int32), group=np.full(users, candidates)
     )
     return lightgbm.train(settings, table, ROUNDS)
-
-
-def _ndcg(order: np.ndarray, hits: np.ndarray, held: HeldOut) -> np.ndarray:
-    """Return NDCG@n of candidates in some order, over all that was to be found."""
-    gains = np.take_along_axis(hits, order[:, : held.n], 1)
-    discounts = 1 / np.log2(np.arange(2, held.n + 2))
-    ideal = np.concatenate([[np.nan], np.cumsum(discounts)])
-    found: np.ndarray = (gains @ discounts[: gains.shape[1]]) / ideal[np.minimum(held.liked.counts, held.n)]
-    return found

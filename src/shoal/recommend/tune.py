@@ -76,13 +76,25 @@ class HeldOut:
         if self.allowed is not None:
             scores[:, ~self.allowed] = -np.inf
         best, values = top(scores, self.n)
-        hits = np.zeros(scores.shape, bool)
-        hits[self.liked.users, self.liked.items] = True
-        gains = np.take_along_axis(hits, best, 1) & (values > -np.inf)
+        return self.ndcg_of_lists(best, values > -np.inf)
+
+    def ndcg_of_lists(self, rows: np.ndarray, there: np.ndarray) -> np.ndarray:
+        """Return NDCG@n of lists of item rows (users, n), best first; a place that is not `there` finds nothing."""
+        wanted = self._wanted()
+        gains = np.take_along_axis(wanted, rows, 1) & there
         discounts = 1 / np.log2(np.arange(2, gains.shape[1] + 2))
         ideal = np.concatenate([[np.nan], np.cumsum(discounts)])
-        counts = np.minimum(hits.sum(1), gains.shape[1])
-        return (gains @ discounts) / ideal[counts]
+        found: np.ndarray = (gains @ discounts) / ideal[np.minimum(wanted.sum(1), gains.shape[1])]
+        return found
+
+    def hits(self, rows: np.ndarray) -> np.ndarray:
+        """Return which of some item rows (users, k) are to be found."""
+        return np.take_along_axis(self._wanted(), rows, 1)
+
+    def _wanted(self) -> np.ndarray:
+        wanted = np.zeros((self.past.n_users, self.past.n_items), bool)
+        wanted[self.liked.users, self.liked.items] = True
+        return wanted
 
 
 def _joined(one: Histories, other: Histories) -> Histories:
