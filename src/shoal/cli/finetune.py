@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from shoal.cli.options import AsJson, Circumstances, Reading, Tuning, expand
+from shoal.cli.options import AsJson, Circumstances, Examples, Label, Reading, Track, Tuning, expand
 from shoal.cli.tables import out, out_json, out_table, talk
 from shoal.errors import ShoalError
 
@@ -23,14 +23,12 @@ Model = Annotated[Path, Argument(metavar="MODEL", help="A model folder, as made 
 
 @expand
 def finetune(
-    table: Annotated[Path, Argument(metavar="TABLE", help="Texts with ratings or labels; or a log, for other tasks.")],
+    table: Examples,
     model: Annotated[Path, Argument(metavar="MODEL", help="The model folder to make; one that is there is replaced.")],
     *,
     task: Annotated[str, Option(help="What is learnt: review, pair, twin, couse or words.")] = "review",
-    label: Annotated[str | None, Option(metavar="COLUMN", help="review: column of names to tell, not ratings.")] = None,
-    track: Annotated[
-        list[str] | None, Option(metavar="NAME", help="tensorboard, wandb or wandb-offline; may be repeated.")
-    ] = None,
+    label: Label = None,
+    track: Track = None,
     reading: Reading,
     tuning: Tuning,
     around: Circumstances,

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, Option("--json", help="Print JSON instead of a table.")]
 Folder = Annotated[Path, Argument(metavar="RUN", help="A run folder, as made by shoal fit or shoal demo.")]
+Examples = Annotated[Path, Argument(metavar="TABLE", help="Texts with ratings or labels; or a log, for other tasks.")]
+Label = Annotated[str | None, Option(metavar="COLUMN", help="review: column of names to tell, not ratings.")]
+Track = Annotated[
+    list[str] | None, Option(metavar="NAME", help="tensorboard, wandb or wandb-offline; may be repeated.")
+]
 N = Annotated[int, Option("--n", help="How many items for each user.")]
 
 

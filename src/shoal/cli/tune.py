@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 
-from shoal.cli.options import AsJson, Circumstances, Reading, Tuning, expand
+from shoal.cli.options import AsJson, Circumstances, Examples, Label, Reading, Track, Tuning, expand
 from shoal.cli.tables import out, out_json, out_table, talk
 
 if TYPE_CHECKING:
@@ -20,17 +20,15 @@ SHOWN = 10
 
 @expand
 def tune(
-    table: Annotated[Path, Argument(metavar="TABLE", help="Texts with ratings or labels; or a log, for other tasks.")],
+    table: Examples,
     study: Annotated[Path, Argument(metavar="STUDY", help="Folder of the study; one that is there is gone on with.")],
     *,
     task: Annotated[Task, Option(help="What is learnt, as in shoal finetune.")] = "review",
-    label: Annotated[str | None, Option(metavar="COLUMN", help="review: column of names to tell, not ratings.")] = None,
+    label: Label = None,
     trials: Annotated[int, Option(min=1, help="Trials in the whole study, those done before included.")] = 20,
     minutes: Annotated[float | None, Option(min=0, help="Begin no trial after so many minutes.")] = None,
     space: Annotated[Path | None, Option(metavar="FILE", help="What is tried, as TOML; else a default space.")] = None,
-    track: Annotated[
-        list[str] | None, Option(metavar="NAME", help="tensorboard, wandb or wandb-offline; may be repeated.")
-    ] = None,
+    track: Track = None,
     reading: Reading,
     tuning: Tuning,
     around: Circumstances,
