@@ -109,7 +109,7 @@ def _tensors(learnt: Learnt) -> Tensors:
         "features": learnt.features.tensors(),
         "segmentation": learnt.segmentation.tensors(),
         "item_item": everyone.tensors(),
-        "factors": {"items": factors.items_},
+        "factors": factors.tensors(),
         "blend": learnt.blend.tensors(),
     }
     if learnt.rater is not None:
@@ -126,7 +126,7 @@ def _document(learnt: Learnt) -> dict[str, Any]:
         "sight": local.sight,
         "values": {"mean": values.mean, "spread": values.spread, "log": values.log},
         "item_item": {name: getattr(everyone, name) for name in ("l2", "dropout", "power", "max_items")},
-        "factors": {"width": factors.width, "l2": factors.l2, "alpha": factors.alpha},
+        "factors": {name: getattr(factors, name) for name in ("width", "l2", "alpha", "power", "counts")},
         "half_life_days": trending.model.half_life_days if isinstance(trending, Liked) else None,  # type: ignore[attr-defined]
         "blend": [m.name for m in learnt.blend.models],
         "verdicts": [asdict(v) for v in local.verdicts_],
@@ -204,8 +204,7 @@ def _models(
 ) -> dict[str, Recommender]:
     told, sight = kept.documents["learnt"], kept.documents["learnt"]["sight"]
     everyone = ItemItem(**told["item_item"]).restore(kept.tensors["item_item"])
-    factors = Factors(**told["factors"])
-    factors.items_ = kept.tensors["factors"]["items"]
+    factors = Factors(**told["factors"]).restore(kept.tensors["factors"])
     popularity = Popularity(seed=config.seed)
     models: dict[str, Recommender] = {"popularity": Liked(popularity, sight).fit(everything)}
     if told["half_life_days"] is not None:

@@ -53,7 +53,8 @@ from shoal.text.defaults import default_item_template
 from shoal.text.render import Template, Texts, item_texts
 from shoal.train import loop
 
-MOST_VALIDATION_USERS = 2000
+MOST_VALIDATION_USERS, MOST_CUTS = 2000, 4
+"""Users asked about while tuning, and how often each, where one cut of a past is as good a question as another."""
 SET_LIKE = ("random", "strong")
 """Protocols that ask for a part of a past, not for what came next: there the tower learns without order."""
 
@@ -106,12 +107,16 @@ class Inner:
     future: Histories
 
     def held_out(self, relevant_from: float | None, n: int, seed: int, *, set_like: bool) -> HeldOut:
-        """Return the ranking question, of at most `MOST_VALIDATION_USERS` users."""
+        """Return the ranking question, of at most `MOST_VALIDATION_USERS` users; where it is set-like and they are few,
+        each is asked about several times.
+        """
         liked = self.future.liked(relevant_from)
         users = np.flatnonzero(liked.counts)
         users = np.sort(generator(seed, "validation").permutation(users)[:MOST_VALIDATION_USERS])
         past = self.past.take(users)
-        return HeldOut(past, past, liked.take(users), n, set_like=set_like, relevant_from=relevant_from)
+        held = HeldOut(past, past, liked.take(users), n, set_like=set_like, relevant_from=relevant_from)
+        times = min(MOST_CUTS, MOST_VALIDATION_USERS // len(users)) if set_like and len(users) else 1
+        return held.repeated(times, generator(seed, "cuts")) if times > 1 else held
 
 
 def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff: datetime | None = None) -> Learnt:

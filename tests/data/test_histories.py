@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.data.histories import Histories, histories
+from shoal.data.histories import Histories, histories, stacked
 from shoal.data.ids import Ids
 
 USERS, ITEMS = Ids([f"u{i}" for i in range(4)]), Ids([f"i{i}" for i in range(6)])
@@ -129,3 +129,15 @@ def test_the_matrix_holds_the_events(rows):
         expected[u, i] = 10 * u + i + 1
     assert dense == pytest.approx(expected)
     assert past.matrix().sum() == len(rows)
+
+
+@given(rows=PAIRS, more=PAIRS)
+def test_stacked_users_keep_their_events(rows, more):
+    parts = [histories(_table(each), USERS, ITEMS) for each in (rows, more)]
+    whole = stacked(parts)
+    assert whole.n_users == 8
+    for k, part in enumerate(parts):
+        again = whole.take(np.arange(4 * k, 4 * k + 4))
+        assert _events(again) == _events(part)
+        np.testing.assert_array_equal(again.starts, part.starts)
+        np.testing.assert_array_equal(again.times, part.times)

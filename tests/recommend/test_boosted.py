@@ -86,7 +86,7 @@ def test_trees_are_not_taken_where_a_model_alone_knows(switching):
 def learnt(switching):
     past, liked, a, b = switching
     boosted = Boosted(30).fit(np.bincount(past.items, minlength=ITEMS))
-    quality = boosted.learn([(boosted.asking(a + b, [a, b], past), HeldOut(past, past, liked))], FOLD, seed=0)
+    quality = boosted.learn(boosted.asking(a + b, [a, b], past), HeldOut(past, past, liked), FOLD, seed=0)
     return boosted, quality
 
 
@@ -134,7 +134,7 @@ def test_quality_is_that_of_users_the_trees_have_not_seen(switching):
     noise = [rng.normal(size=a.shape).astype(np.float32) for _ in range(2)]
     boosted = Boosted(60).fit(np.bincount(past.items, minlength=ITEMS))
     held = HeldOut(past, past, liked)
-    quality = boosted.learn([(boosted.asking(sum(noise), noise, past), held)], FOLD, seed=0)
+    quality = boosted.learn(boosted.asking(sum(noise), noise, past), held, FOLD, seed=0)
     seen = held.ndcg_of(boosted.reorder(sum(noise), noise, past))
     chance = np.nanmean([held.ndcg_of(rng.normal(size=a.shape).astype(np.float32)).mean() for _ in range(20)])
     assert quality.mean() == pytest.approx(chance, abs=0.03)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,44 @@ def test_a_user_is_the_minimum_of_the_weighted_squares(model):
         confidence = np.where(row, 4.0, 1.0)
         system = items.T @ (confidence[:, None] * items) + 2.0 * np.eye(5)
         np.testing.assert_allclose(user, np.linalg.solve(system, items.T @ (confidence * row)), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_an_event_is_trusted_by_how_rare_its_item_is_and_by_how_much_the_user_used_it(counts):
+    rng = np.random.default_rng(3)
+    past = draws(40, 25)
+    used = pasts(past)
+    used = replace(used, values=rng.integers(1, 100, len(used.items)).astype(np.float32))
+    model = Factors(5, 2.0, 4.0, 0.5, counts=counts, iterations=6, seed=1).fit(used)
+    amounts = used.matrix(used.values).toarray().astype(float)
+    trust = np.where(past, 1 / np.sqrt(past.sum(0)), 0)
+    if counts:
+        trust = np.where(past, trust * np.log2(1 + amounts / (amounts.sum(1) / past.sum(1))[:, None]), 0)
+    trust *= 4.0 / trust[past].mean()
+    items = model.items_.astype(float)
+    for row, confidence, user in zip(past, trust, model.users(used), strict=True):
+        confidence = np.where(row, confidence, 1.0)
+        system = items.T @ (confidence[:, None] * items) + 2.0 * np.eye(5)
+        np.testing.assert_allclose(user, np.linalg.solve(system, items.T @ (confidence * row)), rtol=2e-3, atol=2e-4)
+
+
+def test_events_without_a_count_are_trusted_like_a_mean_one():
+    past = pasts(draws(40, 25))
+    bare, counted = (Factors(4, counts=counts, iterations=2).fit(past).items_ for counts in (False, True))
+    np.testing.assert_allclose(counted, bare, atol=1e-5)
+
+
+def test_restored_factors_score_the_same():
+    past = pasts(draws(40, 25))
+    model = Factors(4, 2.0, 4.0, 0.25, iterations=2).fit(past)
+    again = Factors(4, 2.0, 4.0, 0.25).restore(model.tensors())
+    np.testing.assert_array_equal(again.score(past), model.score(past))
+
+
+def test_factors_kept_before_confidences_differed_are_read_as_they_were(model):
+    again = Factors(5, 2.0, 4.0).restore({"items": model.items_})
+    strangers = pasts(draws(9, 25, seed=7))
+    np.testing.assert_allclose(again.users(strangers), model.users(strangers), atol=1e-6)
 
 
 def test_many_users_are_folded_in_as_each_alone(model):

@@ -142,3 +142,22 @@ def test_new_cuts_differ_and_all_of_a_past_may_move_where_nobody_rated():
     assert len({frozenset(one) for one in shown}) > 15
     everything = set(zip(held.past.users.tolist(), held.past.items.tolist(), strict=True))
     assert set.intersection(*shown) & everything != everything
+
+
+def test_a_question_repeated_asks_about_the_same_users_in_other_cuts():
+    held, _ = question(3, 10, users=8, items=30)
+    often = held.repeated(3, np.random.default_rng(0))
+    np.testing.assert_array_equal(often.asked_about, np.tile(np.arange(8), 3))
+    for part in ("past", "seen", "liked"):
+        first, once = getattr(often, part).take(np.arange(8)), getattr(often.once(), part)
+        for name in ("starts", "items"):
+            np.testing.assert_array_equal(getattr(first, name), getattr(getattr(held, part), name))
+            np.testing.assert_array_equal(getattr(once, name), getattr(getattr(held, part), name))
+    for row, user in enumerate(often.asked_about):
+        mine = [set(part.take(np.array([row])).items.tolist()) for part in (often.past, often.liked)]
+        whole = [set(part.take(np.array([user])).items.tolist()) for part in (held.past, held.liked)]
+        assert [len(m) for m in mine] == [len(w) for w in whole]
+        assert mine[0] | mine[1] == whole[0] | whole[1]
+    some = often.take(np.array([9, 2, 17]))
+    np.testing.assert_array_equal(some.asked_about, [1, 2, 1])
+    assert some.once().past.n_users == 2

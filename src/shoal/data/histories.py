@@ -8,6 +8,7 @@ times  (events,)     --  days since 1970, NaN where unknown
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,13 @@ class Histories:
         """Return the events as a sparse matrix (users, items), float32; ones, or `values` (events,)."""
         data = np.ones(len(self.items), np.float32) if values is None else values.astype(np.float32)
         return sparse.csr_matrix((data, self.items, self.starts), shape=(self.n_users, self.n_items))
+
+
+def stacked(parts: Sequence[Histories]) -> Histories:
+    """Return the users of all parts, one part below the other; they have one catalogue."""
+    starts = np.concatenate([[0], np.cumsum(np.concatenate([part.counts for part in parts]))])
+    items, values, times = (np.concatenate([getattr(p, name) for p in parts]) for name in ("items", "values", "times"))
+    return Histories(starts, items, values, times, parts[0].n_items)
 
 
 def histories(interactions: pl.DataFrame, users: Ids, items: Ids, *, seed: int = 0) -> Histories:

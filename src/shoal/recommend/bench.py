@@ -26,6 +26,8 @@ EVENNESS = ((0.0, 0.0), (0.5, 0.25))
 """Dropout and power of the item-item model: EASE, and what did best on ml-1m (docs/log.md)."""
 CONFIDENCES = ((5.0, 10.0), (10.0, 5.0), (30.0, 3.0), (100.0, 3.0))
 """Ridge and alpha of the factors, from trusting events much to little."""
+POWERS = (0.25, 0.0)
+"""Of an item's events, that the confidence of the factors is divided by; the first one is tuned with."""
 WIDTHS, WIDE = (64, 128, 256), (30.0, 10.0)
 """Numbers of factors, and a ridge and alpha to try besides where they are many."""
 HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
@@ -98,7 +100,7 @@ class Bench:
         local = BySegment(place, everyone, popularity, sight=self.sight, seed=self.seed)
         models["by_segment"] = local
         fit_all(models, self.train)
-        local.contest(self.held)
+        local.contest(self.held.once())  # its intervals count users
         return models
 
     def blend(self, models: dict[str, Recommender]) -> Blend:
@@ -148,26 +150,36 @@ class Bench:
         return self._ease(best, kind)
 
     def _factors(self) -> Factors:
-        """Tune the confidence of the factors, then, unless the settings say how many, their number."""
+        """Tune the confidence of the factors, what it depends on, and, unless the settings say how many, their number.
 
-        def quality(width: int, choice: tuple[float, float]) -> float:
-            return self._quality(Liked(self._als(width, choice), self.sight))
+        Where events carry counts, those may say how sure an event is.
+        """
 
-        start = self.settings.factors or WIDTHS[0]
-        choice, tried = climb(CONFIDENCES, 1, lambda choice: quality(start, choice))
+        def quality(width: int, choice: tuple[float, float], kind: tuple[float, bool]) -> float:
+            return self._quality(Liked(self._als(width, choice, kind), self.sight))
+
+        start, kind = self.settings.factors or WIDTHS[0], (POWERS[0], False)
+        choice, tried = climb(CONFIDENCES, 1, lambda choice: quality(start, choice, kind))
         self._tell("factors l2, alpha", tried)
+        counted = self.relevant_from is None and bool(np.isfinite(self.train.values).any())
+        kinds = {kind: tried[choice]}
+        for other in ((power, by) for power in POWERS for by in (False, True)[: 1 + counted]):
+            kinds[other] = kinds.get(other) or quality(start, choice, other)
+        self._tell("factors power, counts", kinds)
+        kind = max(kinds, key=kinds.__getitem__)
         if self.settings.factors is not None:
-            return self._als(start, choice)
-        width, wider = climb(WIDTHS, 0, lambda width: tried[choice] if width == start else quality(width, choice))
+            return self._als(start, choice, kind)
+        width, wider = climb(WIDTHS, 0, lambda width: kinds[kind] if width == start else quality(width, choice, kind))
         self._tell("factors", wider)
         if width == start:
-            return self._als(start, choice)
-        last = {choice: wider[width], WIDE: quality(width, WIDE)}
+            return self._als(start, choice, kind)
+        last = {choice: wider[width], WIDE: quality(width, WIDE, kind)}
         self._tell(f"{width} factors l2, alpha", last)
-        return self._als(width, max(last, key=last.__getitem__))
+        return self._als(width, max(last, key=last.__getitem__), kind)
 
-    def _als(self, width: int, choice: tuple[float, float]) -> Factors:
-        return Factors(width, *choice, seed=integer(self.seed, "factors"))
+    def _als(self, width: int, choice: tuple[float, float], kind: tuple[float, bool]) -> Factors:
+        power, counts = kind
+        return Factors(width, *choice, power, counts=counts, seed=integer(self.seed, "factors"))
 
     def _trending(self) -> Popularity | None:
         """Return popularity with a half-life, None where there are no times."""

@@ -38,8 +38,6 @@ COLD_SHARE = 0.2
 Tensors = dict[str, np.ndarray]
 FEWEST_USERS, FEWEST_FOR_TREES = 20, 100
 """Validation users of a warmth without whom nothing is learnt for it."""
-CUTS = 3
-"""How often the events of a validation user are cut anew into past and future for the trees, where that may be done."""
 
 
 class Blend:
@@ -117,37 +115,35 @@ class Blend:
         """Learn trees, and for which warmth they do better than the weights, each judged on users not learnt from."""
         rng = generator(seed, "trees")
         part = self._few_enough(part, rng)
-        bucket = warmth(part.past.counts)
-        if len(bucket) < FEWEST_FOR_TREES:
+        bucket, who = warmth(part.past.counts), np.unique(part.asked_about, return_inverse=True)[1]
+        counts = {int(one): len(np.unique(who[bucket == one])) for one in np.unique(bucket)}
+        enough = {one: users for one, users in counts.items() if users >= FEWEST_FOR_TREES}
+        if not enough:
             return
-        fold = rng.permutation(len(bucket)) % FOLDS
+        fold = (rng.permutation(who.max() + 1) % FOLDS)[who]
+        asked = Asked(part.past)
+        said = self.said(asked)
         boosted = Boosted(Boosted.enough(part.n)).fit(self.known_)
-        asked, linear = [], np.empty(0)
-        for held in [part, *(part.cut_again(rng) for _ in range(CUTS if part.set_like else 0))]:
-            pasts = Asked(held.past)
-            said = self.said(pasts)
-            asked.append((boosted.asking(self.total(self._weighed(said, pasts)), said, held.past), held))
-            if held is part:
-                linear = self._cross_fitted(np.stack(said, axis=2), part, bucket, fold)
-        trees = boosted.learn(asked, fold, integer(seed, "trees"))
-        for one in range(len(WARMTH) + 1):
-            there = bucket == one
-            if there.sum() >= FEWEST_FOR_TREES:
-                found = {"linear": float(np.nanmean(linear[there])), "trees": float(np.nanmean(trees[there]))}
-                self.by_trees_[one] = found["trees"] > found["linear"]
-                self.trees_story_.append({"warmth": one, "users": int(there.sum()), **found})
+        asking = boosted.asking(self.total(self._weighed(said, asked)), said, part.past)
+        trees = boosted.learn(asking, part, fold, integer(seed, "trees"))
+        features = np.stack(said, axis=2)
+        for one, users in enough.items():
+            there = np.flatnonzero(bucket == one)
+            linear = self._cross_fitted(features[there], part.take(there), fold[there])
+            found = {"linear": float(np.nanmean(linear)), "trees": float(np.nanmean(trees[there]))}
+            self.by_trees_[one] = found["trees"] > found["linear"]
+            self.trees_story_.append({"warmth": one, "users": users, **found})
         if self.by_trees_.any():
             self.boosted_ = boosted
 
-    def _cross_fitted(self, features: np.ndarray, part: HeldOut, bucket: np.ndarray, fold: np.ndarray) -> np.ndarray:
-        """Return NDCG@n (users,) by weights learnt from users of the same warmth and of other folds; NaN for a few."""
+    def _cross_fitted(self, features: np.ndarray, part: HeldOut, fold: np.ndarray) -> np.ndarray:
+        """Return NDCG@n (rows,) by weights learnt from users of other folds."""
         part = replace(part, allowed=self.warm_ if part.allowed is None else part.allowed)
-        quality = np.full(len(bucket), np.nan)
-        for one in range(len(WARMTH) + 1):
-            for k in range(FOLDS if (bucket == one).sum() >= FEWEST_FOR_TREES else 0):
-                learnt_from, asked = (np.flatnonzero((bucket == one) & ((fold == k) == out)) for out in (False, True))
-                weights, _ = best_weights(features[learnt_from], part.take(learnt_from), self._names)
-                quality[asked] = part.take(asked).ndcg_of(features[asked] @ weights)
+        quality = np.full(len(fold), np.nan)
+        for k in np.unique(fold):
+            learnt_from, asked = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            weights, _ = best_weights(features[learnt_from], part.take(learnt_from), self._names)
+            quality[asked] = part.take(asked).ndcg_of(features[asked] @ weights)
         return quality
 
     def _learn_bucket(self, bucket: int, part: HeldOut, rng: np.random.Generator) -> None:

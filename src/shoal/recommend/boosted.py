@@ -139,31 +139,32 @@ class Boosted:
         total = np.bincount(pasts.users, self.warmth_[pasts.items], minlength=pasts.n_users)
         return np.where(pasts.counts > 0, total / np.maximum(pasts.counts, 1), self.warmth_.mean())
 
-    def learn(self, asked: Sequence[tuple[Asking, HeldOut]], fold: np.ndarray, seed: int) -> np.ndarray:
+    def learn(self, asking: Asking, held: HeldOut, fold: np.ndarray, seed: int) -> np.ndarray:
         """Learn the trees.
 
         Parameters
         ----------
-        asked : sequence of (Asking, HeldOut)
-            Validation users and what they went on to like; then the same users row by row, cut in other ways.
-        fold : (users,) int
-            0 to FOLDS - 1: users who are judged together, by trees learnt from the others.
+        asking : Asking
+            Validation users; one may stand in several rows, with events cut in other ways.
+        held : HeldOut
+            What they went on to like.
+        fold : (rows,) int
+            0 to FOLDS - 1: rows that are judged together, by trees learnt from the others. All rows of a user are in
+            one fold.
         seed : int
 
         Returns
         -------
-        quality : (users,) float64
-            NDCG@n of each user in the first of `asked`, by trees that have not seen the user in any of them.
+        quality : (rows,) float64
+            NDCG@n of each row, by trees that have not seen its user.
         """
-        parts = [(asking.features, held.hits(asking.rows)) for asking, held in asked]
-        first, held = asked[0]
+        features, hits = asking.features, held.hits(asking.rows)
         quality = np.full(len(fold), np.nan)
         for k in range(FOLDS):
-            there = np.flatnonzero(fold == k)
-            trees = _grow([(x[fold != k], y[fold != k]) for x, y in parts], held.n, seed)
-            rows, open_ = first.take(there).best(trees, held.n)
+            there, others = np.flatnonzero(fold == k), fold != k
+            rows, open_ = asking.take(there).best(_grow(features[others], hits[others], held.n, seed), held.n)
             quality[there] = held.take(there).ndcg_of_lists(rows, open_)
-        self.trees = _grow(parts, held.n, seed)
+        self.trees = _grow(features, hits, held.n, seed)
         return quality
 
     def reorder(self, scores: np.ndarray, said: Sequence[np.ndarray], pasts: Histories) -> np.ndarray:
@@ -186,10 +187,9 @@ def _places(scores: np.ndarray) -> np.ndarray:
     return places
 
 
-def _grow(parts: list[tuple[np.ndarray, np.ndarray]], n: int, seed: int) -> Any:
+def _grow(features: np.ndarray, hits: np.ndarray, n: int, seed: int) -> Any:
     import lightgbm
 
-    features, hits = (np.concatenate(whole) for whole in zip(*parts, strict=True))
     users, candidates, width = features.shape
     settings = TREES | {"lambdarank_truncation_level": 2 * n, "seed": seed, "num_threads": torch.get_num_threads()}
     table = lightgbm.Dataset(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from shoal.data.histories import Histories
+from shoal.data.histories import Histories, stacked
 from shoal.recommend.standard import hide, top
 
 BLOCK_USERS = 512
@@ -37,6 +37,8 @@ class HeldOut:
         Liked events of past and future are a random cut of one set, so that another cut is as good a question.
     relevant_from : float or None
         Events of the past rated so or better are liked; None: every one is.
+    who : (users,) int64 or None
+        The same number for rows that ask about one and the same user, cut in different ways; None: all are different.
     """
 
     past: Histories
@@ -46,10 +48,29 @@ class HeldOut:
     allowed: np.ndarray | None = None
     set_like: bool = False
     relevant_from: float | None = None
+    who: np.ndarray | None = None
 
     def take(self, users: np.ndarray) -> HeldOut:
-        """Return the same for some users."""
-        return replace(self, past=self.past.take(users), seen=self.seen.take(users), liked=self.liked.take(users))
+        """Return the same for some rows."""
+        past, seen, liked = (part.take(users) for part in (self.past, self.seen, self.liked))
+        return replace(self, past=past, seen=seen, liked=liked, who=None if self.who is None else self.who[users])
+
+    @property
+    def asked_about(self) -> np.ndarray:
+        """Which user each row asks about, (rows,)."""
+        return np.arange(self.past.n_users) if self.who is None else self.who
+
+    def once(self) -> HeldOut:
+        """Return the first row of each user alone."""
+        return self if self.who is None else self.take(np.sort(np.unique(self.who, return_index=True)[1]))
+
+    def repeated(self, times: int, rng: np.random.Generator) -> HeldOut:
+        """Return the users as they are, and `times` - 1 times more with their events cut anew: the question asked so
+        often has the same answer, with less noise.
+        """
+        parts = [self, *(self.cut_again(rng) for _ in range(times - 1))]
+        past, seen, liked = (stacked([getattr(p, name) for p in parts]) for name in ("past", "seen", "liked"))
+        return replace(self, past=past, seen=seen, liked=liked, who=np.tile(self.asked_about, times))
 
     def cut_again(self, rng: np.random.Generator) -> HeldOut:
         """Return the same users with their liked events cut anew into as many of the past and as many to be found."""
