@@ -30,9 +30,12 @@ WORKER = ROOT / "benchmarks" / "peers" / "worker.py"
 RANKERS = (
     "popularity", "decayed popularity", "ItemKNN", "RP3beta", "EASE", "SLIM", "ALS", "BPR", "LightFM", "SASRec", OURS,
 )  # fmt: skip
+COLD_ITEM = ("popularity", "nearest texts", "TF-IDF to ALS", "vectors to ALS", OURS)
+COLD_USER = ("popularity", "decayed popularity", "ItemKNN", "RP3beta", "EASE", "ALS", OURS)
 RATERS = (
     "bias", "Surprise SVD", "Surprise SVD++", "Cornac BiasMF", "myFM", "myFM SVD++ side", "myFM ordered probit", OURS,
 )  # fmt: skip
+BY_PROTOCOL = {"cold-item": COLD_ITEM, "cold-user": COLD_USER}
 HOMES = {OURS: "shoal", "SASRec": "rectools"}
 """Whose environment a contestant runs in; the others are peers."""
 
@@ -48,7 +51,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=10, help="length of the lists")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=8, help="settings tried by each peer")
-    parser.add_argument("--only", nargs="+", help="contestants; without it all of the kind")
+    parser.add_argument("--only", nargs="+", help="contestants; without it all who can answer")
     parser.add_argument("--python", nargs="*", default=[], help="home=interpreter for shoal, peers or rectools")
     parser.add_argument("--results", type=Path, default=Path("runs/bench"))
     options = parser.parse_args()
@@ -57,13 +60,18 @@ def main() -> None:
     folder = options.results / arena.name
     arena.write(folder / "task")
     told: dict[str, dict[str, Any]] = {}
-    for name in options.only or (RATERS if options.kind == "rating" else RANKERS):
+    for name in options.only or contestants(options.kind, options.protocol):
         told[name] = run(name, folder, options)
     table = judge(arena, {n: pl.read_parquet(folder / n / "answer.parquet") for n, t in told.items() if "seconds" in t})
     command = command_line(options)
     report = {"command": command, "task": arena.about, "notes": list(arena.split.notes), "told": told, "table": table}
     (folder / "report.json").write_text(json.dumps(report, indent=1, default=str), encoding="utf-8")
     show(arena, told, table)
+
+
+def contestants(kind: str, protocol: str) -> tuple[str, ...]:
+    """Return who can answer the question, Shoal last."""
+    return RATERS if kind == "rating" else BY_PROTOCOL.get(protocol, RANKERS)
 
 
 def run(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:

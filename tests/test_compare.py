@@ -12,11 +12,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+from compare import contestants
 from peers.arena import Arena, judge
+from peers.cold import RANKERS as COLD
 from peers.simple import RP3Beta
 from peers.task import Task
 from peers.worker import answer, compete, contestant, draws
 
+from shoal.data.dataset import Dataset, make
+from shoal.data.leakage import Split
 from shoal.data.synthetic import planted_world
 from shoal.tables import ITEM, RATING, USER
 
@@ -89,6 +93,104 @@ def test_a_planted_answer_is_not_found_by_who_sees_the_folder_alone(name, tmp_pa
     rows = {row["model"]: row["value"] for row in judge(made, {name: table, "who peeks": peeking})}
     assert rows["who peeks"] == 1
     assert rows[name] < 0.1
+
+
+@pytest.mark.parametrize("name", COLD)
+def test_a_planted_answer_among_cold_items_is_not_found_by_who_sees_the_folder_alone(name, tmp_path):
+    """Each test user is asked for a cold item drawn by lot, in a list of one."""
+    made = arena("cold-item", n=1, share=0.3)
+    users = made.split.test.unique(USER, maintain_order=True)
+    drawn = np.random.default_rng(7).choice(made.split.candidates, users.height)
+    test = users.with_columns(pl.Series(ITEM, drawn, users.schema[ITEM]))
+    changed = argparse.Namespace(**{**made.split.__dict__, "test": test})
+    made = Arena(**{**made.__dict__, "split": changed, "relevant_from": None})
+    made.write(tmp_path / "task")
+    table, _ = compete(contestant(name), Task(tmp_path / "task"), trials=2, seed=0)
+    peeking = test.select(USER, ITEM, pl.lit(1, pl.Int32).alias("rank"), pl.lit(1.0, pl.Float32).alias("score"))
+    rows = {row["model"]: row["value"] for row in judge(made, {name: table, "who peeks": peeking})}
+    assert rows["who peeks"] == 1
+    assert rows[name] < 2.5 / len(made.split.candidates)
+
+
+def two_tastes() -> Dataset:
+    """Twelve users like rockets, twelve like weddings; one item of each kind has been used by nobody else."""
+    words = {"r": "rocket planet galaxy", "w": "wedding bride kiss"}
+    items = [f"{kind}{n}" for kind in words for n in range(6)]
+    events = [
+        (f"{kind}-user{u:02}", f"{kind}{n}", 5.0)
+        for kind in words
+        for u in range(12)
+        for n in range(6)
+        if n == 5 or (u + n) % 4
+    ]
+    table = pl.DataFrame(events, schema=[USER, ITEM, RATING], orient="row")
+    catalogue = pl.DataFrame({ITEM: items, "title": [f"{words[i[0]]} {i[1]}" for i in items]})
+    return make(table, catalogue, table.select(USER).unique(), scale=(1, 5), name="two tastes")
+
+
+def cold_task(folder: Path) -> Task:
+    """Hold out r5 and w5, which every user of their kind has; a stranger is asked about too."""
+    data = two_tastes()
+    cold = pl.col(ITEM).cast(pl.String).str.ends_with("5")
+    train, test = data.interactions.filter(~cold), data.interactions.filter(cold)
+    made = Split(data.with_interactions(train), train, test, "cold-item", None, ("r5", "w5"), (), 0)
+    Arena("two", "ranking", made, made, 2, 3.8, 0).write(folder)
+    return Task(folder)
+
+
+@pytest.mark.parametrize("name", COLD)
+def test_a_cold_item_goes_to_those_whose_past_its_text_is_like(name, tmp_path):
+    task = cold_task(tmp_path / "task")
+    kind = contestant(name)
+    model = kind(**{setting: values[0] for setting, values in kind.space.items()})
+    model.fit(task)
+    best = answer(model, task).filter(pl.col("rank") == 1)
+    assert best.height == 24
+    assert (best[USER].str.head(1) == best[ITEM].str.head(1)).all()
+
+
+@pytest.mark.parametrize("name", ["TF-IDF to ALS", "vectors to ALS"])
+def test_items_with_events_keep_their_factors_and_a_text_seen_before_gets_those_it_had(name, tmp_path):
+    task = cold_task(tmp_path / "task")
+    kind = contestant(name)
+    model = kind(**{setting: values[0] for setting, values in kind.space.items()} | {"ridge": 1e-6})
+    like = np.array([0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 10, 6])  # r5 reads as r0 does, w5 as w0
+    model.texts = lambda task: np.eye(12)[like]
+    model.fit(task)
+    np.testing.assert_allclose(model.items, model.model.item_factors[like], atol=1e-4)
+
+
+def test_the_text_of_an_item_is_all_its_text_columns_in_order(tmp_path):
+    task = cold_task(tmp_path / "task")
+    table = pl.DataFrame({"item_id": ["a", "b"], "t": ["one", None], "n": [1, 2], "g": [["x", "y"], ["z"]]})
+    table.write_parquet(task.folder / "items.parquet")
+    assert task.texts() == ["one. x, y", "z"]
+    table.select("item_id", "n").write_parquet(task.folder / "items.parquet")
+    with pytest.raises(LookupError, match="no texts"):
+        task.texts()
+
+
+def test_the_protocol_decides_who_is_asked():
+    assert set(COLD) < set(contestants("ranking", "cold-item"))
+    assert "EASE" in contestants("ranking", "cold-user")
+    assert "myFM" in contestants("rating", "cold-user")
+    for protocol in PROTOCOLS:
+        for name in contestants("ranking", protocol):
+            assert name == "Shoal" or contestant(name)
+
+
+@pytest.mark.parametrize("name", ["RP3beta", "ALS", "BPR"])
+def test_who_was_shown_nothing_gets_what_is_popular(name, tmp_path):
+    made = arena("cold-user", shown=0)
+    made.write(tmp_path / "task")
+    task = Task(tmp_path / "task")
+    kind = contestant(name)
+    lists = []
+    for each in (kind, contestant("popularity")):
+        model = each(**{setting: values[0] for setting, values in each.space.items()})
+        model.fit(task)
+        lists.append(answer(model, task).select(USER, ITEM, "rank"))
+    assert lists[0].equals(lists[1])
 
 
 def test_the_judge_compares_with_the_best_peer_and_ratings_the_other_way_round(tmp_path):

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def contestant(name: str) -> Any:
     """Return the class of that name; libraries are imported by the class that needs them."""
-    from peers import factors, rating, simple
+    from peers import cold, factors, rating, simple
 
-    return (simple.RANKERS | factors.RANKERS | rating.RATERS)[name]
+    return (simple.RANKERS | factors.RANKERS | cold.RANKERS | rating.RATERS)[name]
 
 
 def draws(space: dict[str, tuple[Any, ...]], trials: int, seed: int) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def versions() -> dict[str, str]:
     names = {
         "implicit": "implicit", "lenskit": "lenskit", "rectools": "RecTools", "surprise": "scikit-surprise",
         "cornac": "cornac", "myfm": "myfm", "lightfm": "lightfm-next", "numpy": "numpy", "torch": "torch",
-        "shoal": "shoal",
+        "shoal": "shoal", "sklearn": "scikit-learn",
     }  # fmt: skip
     return {
         name: metadata.version(dist) for module, dist in names.items() for name in [module] if module in sys.modules
