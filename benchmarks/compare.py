@@ -64,7 +64,8 @@ def main() -> None:
         told[name] = run(name, folder, options)
     table = judge(arena, {n: pl.read_parquet(folder / n / "answer.parquet") for n, t in told.items() if "seconds" in t})
     command = command_line(options)
-    report = {"command": command, "task": arena.about, "notes": list(arena.split.notes), "told": told, "table": table}
+    report = {"command": command, "task": arena.about, "asked": arena.asked, "notes": list(arena.split.notes)}
+    report |= {"told": told, "table": table}
     (folder / "report.json").write_text(json.dumps(report, indent=1, default=str), encoding="utf-8")
     show(arena, told, table)
 
@@ -83,8 +84,9 @@ def run(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         print(f"{name} ...", file=sys.stderr, flush=True)
         command = [interpreter, str(WORKER), name, str(folder / "task"), str(answer), "--trials", str(options.trials)]
         answer.mkdir(parents=True, exist_ok=True)
+        command += ["--seed", str(options.seed), "--fits", str(options.results / "fits")]
         with (answer / "log").open("w") as log:
-            done = subprocess.run([*command, "--seed", str(options.seed)], stderr=log, stdout=log, env=os.environ)
+            done = subprocess.run(command, stderr=log, stdout=log, env=os.environ)
         if done.returncode:
             return {"missing": (answer / "log").read_text().strip().splitlines()[-1:]}
     told: dict[str, Any] = json.loads((answer / "told.json").read_text(encoding="utf-8"))
@@ -120,7 +122,10 @@ def show(arena: Arena, told: dict[str, dict[str, Any]], table: list[dict[str, An
             f"{row['lead']:+.4f} ({row['lead low']:+.4f} to {row['lead high']:+.4f})" if "lead" in row else "best peer"
         )
         interval = f"{row['low']:.4f} to {row['high']:.4f}"
-        print(f"{row['model']:<20}{row['value']:>9.4f}  {interval:<17}  {lead:<34} {seconds}  {one['peak GB']:.1f}")
+        again = "  fit reused" if one.get("reused") else ""
+        print(
+            f"{row['model']:<20}{row['value']:>9.4f}  {interval:<17}  {lead:<34} {seconds}  {one['peak GB']:.1f}{again}"
+        )
     for name, one in told.items():
         if "missing" in one:
             print(f"{name:<20}  missing: {' '.join(one['missing'])}")

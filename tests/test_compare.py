@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -13,12 +14,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from compare import contestants
+from page import cold_users, together
+from peers import ours
 from peers.arena import Arena, judge
 from peers.cold import RANKERS as COLD
 from peers.simple import RP3Beta
 from peers.task import Task
 from peers.worker import answer, compete, contestant, draws
 
+from shoal.config import Config
 from shoal.data.dataset import Dataset, make
 from shoal.data.leakage import Split
 from shoal.data.synthetic import planted_world
@@ -134,7 +138,7 @@ def cold_task(folder: Path) -> Task:
     cold = pl.col(ITEM).cast(pl.String).str.ends_with("5")
     train, test = data.interactions.filter(~cold), data.interactions.filter(cold)
     made = Split(data.with_interactions(train), train, test, "cold-item", None, ("r5", "w5"), (), 0)
-    Arena("two", "ranking", made, made, 2, 3.8, 0).write(folder)
+    Arena("two", "ranking", made, made, 2, 3.8, 0, {}).write(folder)
     return Task(folder)
 
 
@@ -191,6 +195,66 @@ def test_who_was_shown_nothing_gets_what_is_popular(name, tmp_path):
         model.fit(task)
         lists.append(answer(model, task).select(USER, ITEM, "rank"))
     assert lists[0].equals(lists[1])
+
+
+def test_what_is_learnt_from_does_not_depend_on_what_is_shown_of_cold_users(tmp_path):
+    """So that one fit serves all of them."""
+    marks = set()
+    for shown, order in ((0, "random"), (1, "time"), (5, "random")):
+        arena("cold-user", shown=shown, order=order).write(tmp_path / f"{shown}")
+        about = json.loads((tmp_path / f"{shown}" / "task.json").read_text(encoding="utf-8"))
+        marks.add(ours.fingerprint(tmp_path / f"{shown}", about, Config()))
+    assert len(marks) == 1
+
+
+def test_a_fit_is_another_where_anything_that_it_is_made_from_differs(tmp_path):
+    folder = tmp_path / "task"
+    arena("cold-user").write(folder)
+    about = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    marks = [ours.fingerprint(folder, about, Config())]
+    marks += [ours.fingerprint(folder, about | {key: "other"}, Config()) for key in ("data", "scale", "n", "cutoff")]
+    marks += [ours.fingerprint(folder, about, Config(seed=1))]
+    for name in ours.LEARNT_FROM:
+        table = pl.read_parquet(folder / f"{name}.parquet")
+        table.head(-1).write_parquet(folder / f"{name}.parquet")
+        marks.append(ours.fingerprint(folder, about, Config()))
+    assert len(set(marks)) == 9
+
+
+@pytest.mark.slow
+def test_a_fit_that_was_kept_gives_the_answer_of_the_one_that_was_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(ours, "Config", lambda seed: Config(seed=seed, effort="quick"))
+    arena("cold-user", shown=3).write(tmp_path / "task")
+    fresh, told = ours.compete(tmp_path / "task")
+    first, made = ours.compete(tmp_path / "task", tmp_path / "fits")
+    second, again = ours.compete(tmp_path / "task", tmp_path / "fits")
+    assert (told["reused"], made["reused"], again["reused"]) == (False, False, True)
+    assert again["seconds"]["fit"] == made["seconds"]["fit"] > 0
+    assert fresh.equals(first)
+    assert first.equals(second)
+
+
+def test_runs_that_differ_in_what_is_shown_of_cold_users_are_one_table():
+    def report(shown, order, seed=0):
+        rows = [
+            {"model": "Shoal", "value": 0.3, "low": 0.2, "high": 0.4, "lead": 0.05, "lead low": 0.01, "lead high": 0.1},
+            {"model": "EASE", "value": 0.25, "low": 0.2, "high": 0.3},
+            {"model": "ALS", "value": 0.25, "low": 0.2, "high": 0.3, "lead": 0.0, "lead low": 0.0, "lead high": 0.0},
+            {"model": "popularity", "value": 0.2, "low": 0.1, "high": 0.3},
+        ]
+        task = {"data": "demo", "kind": "ranking", "protocol": "cold-user", "n": 10, "seed": seed}
+        told = {"Shoal": {"seconds": {"fit": 12.3}, "reused": shown != 0}}
+        asked = {"seed": seed, "shown": shown, "order": order}
+        return {"command": f"shown {shown}", "task": task, "asked": asked, "told": told, "table": rows}
+
+    reports = [report(5, "time"), report(0, "random"), report(1, "random"), report(1, "random", seed=1)]
+    groups = together(reports)
+    assert [len(group) for group in groups] == [3, 1]
+    lines = cold_users(groups[0])
+    rows = [line.split(" | ")[0] for line in lines if line.startswith("| ")]
+    assert rows == ["| events shown", "| none", "| random 1", "| oldest 5"]
+    assert "| EASE, ALS | 0.2500 | +0.0500 (+0.0100 to +0.1000) |" in lines[4]
+    assert lines[-2:] == ["- `shown 0`: Shoal's fit took 12 s", "- `shown 1`: Shoal's fit took 12 s, reused"]
 
 
 def test_the_judge_compares_with_the_best_peer_and_ratings_the_other_way_round(tmp_path):

@@ -45,6 +45,8 @@ class Arena:
     relevant_from : float or None
         Ratings from here up are hits; None: every event is.
     seed : int
+    asked : dict of str to object
+        Options of the split, defaults of cold-user included.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Arena:
     n: int
     relevant_from: float | None
     seed: int
+    asked: dict[str, Any]
 
     @classmethod
     def of(cls, data: Dataset, options: argparse.Namespace) -> Arena:
@@ -63,6 +66,7 @@ class Arena:
         whole_users = options.protocol in ("strong", "cold-user")
         if options.share is not None:
             asked["users_share" if whole_users else "share"] = options.share
+        asked |= {"shown": 1, "order": "random"} if options.protocol == "cold-user" else {}
         asked |= {k: v for k in ("shown", "order") if (v := getattr(options, k)) is not None}
         if options.protocol == "strong":
             asked["relevant_from"] = relevant
@@ -73,7 +77,7 @@ class Arena:
         told = [str(v) for k, v in asked.items() if k != "relevant_from"]
         name = "-".join([data.name, options.kind, options.protocol, *told, str(options.n)])
         inner = split(outer.train, options.protocol, **within)
-        return cls(name, options.kind, outer, inner, options.n, relevant, options.seed)
+        return cls(name, options.kind, outer, inner, options.n, relevant, options.seed, asked)
 
     @property
     def metric(self) -> str:

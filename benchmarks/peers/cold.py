@@ -71,7 +71,7 @@ class VectorsToALS(TextsToALS):
 class TFIDFToALS(TextsToALS):
     """From TF-IDF of all text columns, in words or in words and pairs of words (scikit-learn)."""
 
-    space = ALS.space | {"ridge": (1.0, 0.1, 0.3, 3.0, 10.0, 30.0), "longest": (1, 2)}
+    space = ALS.space | {"ridge": (1.0, 0.1, 0.3, 3.0, 10.0, 30.0), "longest": (2, 1)}
 
     def texts(self, task: Task) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer

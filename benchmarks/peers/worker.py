@@ -89,16 +89,17 @@ def main() -> None:
     parser.add_argument("answer", type=Path)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fits", type=Path, help="where Shoal keeps its fits")
     options = parser.parse_args()
     if options.name == "Shoal":
         from peers import ours
 
-        table, told = ours.compete(options.task)
+        table, told = ours.compete(options.task, options.fits)
     else:
         from peers.task import Task
 
         table, told = compete(contestant(options.name), Task(options.task), options.trials, options.seed)
-    told["peak GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    told["peak GB"] = max(told.get("peak GB", 0), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
     told["versions"] = versions()
     options.answer.mkdir(parents=True, exist_ok=True)
     table.write_parquet(options.answer / "answer.parquet")
