@@ -1,7 +1,8 @@
 """What can rank items that nobody has used yet: nearness of texts, and maps from texts to the factors of ALS.
 
 Items with events keep the factors that ALS found; the map, a ridge regression learnt on them, gives the others theirs
-(Gantner et al. 2010). Its strength is a setting like those of ALS. Who liked nothing is served as the mean user.
+(Gantner et al. 2010). Its strength is a setting like those of ALS, and so is the power of its events with which an item
+counts: factors of items that hardly anybody used are mostly penalty. Who liked nothing is served as the mean user.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ class NearestTexts(Ranker):
         return scores
 
 
+MAP = {"ridge": (1.0, 0.1, 0.3, 3.0, 10.0, 30.0), "power": (0.5, 0.0, 1.0)}
+
+
 class TextsToALS(ALS):
     """ALS, with factors from texts for items without events."""
 
@@ -48,9 +52,12 @@ class TextsToALS(ALS):
         uses = task.matrix(liked=self.liked)
         self.mean = self.model.user_factors[uses.getnnz(1) > 0].mean(0)
         self.items = np.array(self.items)
-        texts, warm = self.texts(task), task.counts(liked=self.liked) > 0
+        texts, counts = self.texts(task), task.counts(liked=self.liked)
+        warm = counts > 0
         if not warm.all():
-            ridge = Ridge(alpha=self.settings["ridge"]).fit(texts[warm], self.items[warm])
+            weight = counts[warm] ** self.settings["power"]
+            ridge = Ridge(alpha=self.settings["ridge"])
+            ridge.fit(texts[warm], self.items[warm], sample_weight=weight / weight.mean())
             self.items[~warm] = ridge.predict(texts[~warm])
 
     def users(self, task: Task, places: np.ndarray) -> np.ndarray:
@@ -62,7 +69,7 @@ class TextsToALS(ALS):
 class VectorsToALS(TextsToALS):
     """From language vectors."""
 
-    space = ALS.space | {"ridge": (1.0, 0.1, 0.3, 3.0, 10.0, 30.0)}
+    space = ALS.space | MAP
 
     def texts(self, task: Task) -> np.ndarray:
         return task.vectors()
@@ -71,7 +78,7 @@ class VectorsToALS(TextsToALS):
 class TFIDFToALS(TextsToALS):
     """From TF-IDF of all text columns, in words or in words and pairs of words (scikit-learn)."""
 
-    space = ALS.space | {"ridge": (1.0, 0.1, 0.3, 3.0, 10.0, 30.0), "longest": (2, 1)}
+    space = ALS.space | MAP | {"longest": (2, 1)}
 
     def texts(self, task: Task) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
