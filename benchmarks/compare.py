@@ -30,9 +30,12 @@ WORKER = ROOT / "benchmarks" / "peers" / "worker.py"
 RANKERS = (
     "popularity", "decayed popularity", "ItemKNN", "RP3beta", "EASE", "SLIM", "ALS", "BPR", "LightFM", "SASRec", OURS,
 )  # fmt: skip
+COLD_ITEM = ("popularity", "nearest texts", "TF-IDF to ALS", "vectors to ALS", OURS)
+COLD_USER = ("popularity", "decayed popularity", "ItemKNN", "RP3beta", "EASE", "ALS", OURS)
 RATERS = (
     "bias", "Surprise SVD", "Surprise SVD++", "Cornac BiasMF", "myFM", "myFM SVD++ side", "myFM ordered probit", OURS,
 )  # fmt: skip
+BY_PROTOCOL = {"cold-item": COLD_ITEM, "cold-user": COLD_USER}
 HOMES = {OURS: "shoal", "SASRec": "rectools"}
 """Whose environment a contestant runs in; the others are peers."""
 
@@ -48,7 +51,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=10, help="length of the lists")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=8, help="settings tried by each peer")
-    parser.add_argument("--only", nargs="+", help="contestants; without it all of the kind")
+    parser.add_argument("--only", nargs="+", help="contestants; without it all who can answer")
     parser.add_argument("--python", nargs="*", default=[], help="home=interpreter for shoal, peers or rectools")
     parser.add_argument("--results", type=Path, default=Path("runs/bench"))
     options = parser.parse_args()
@@ -57,13 +60,19 @@ def main() -> None:
     folder = options.results / arena.name
     arena.write(folder / "task")
     told: dict[str, dict[str, Any]] = {}
-    for name in options.only or (RATERS if options.kind == "rating" else RANKERS):
+    for name in options.only or contestants(options.kind, options.protocol):
         told[name] = run(name, folder, options)
     table = judge(arena, {n: pl.read_parquet(folder / n / "answer.parquet") for n, t in told.items() if "seconds" in t})
     command = command_line(options)
-    report = {"command": command, "task": arena.about, "notes": list(arena.split.notes), "told": told, "table": table}
+    report = {"command": command, "task": arena.about, "asked": arena.asked, "notes": list(arena.split.notes)}
+    report |= {"told": told, "table": table}
     (folder / "report.json").write_text(json.dumps(report, indent=1, default=str), encoding="utf-8")
     show(arena, told, table)
+
+
+def contestants(kind: str, protocol: str) -> tuple[str, ...]:
+    """Return who can answer the question, Shoal last."""
+    return RATERS if kind == "rating" else BY_PROTOCOL.get(protocol, RANKERS)
 
 
 def run(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -75,8 +84,9 @@ def run(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         print(f"{name} ...", file=sys.stderr, flush=True)
         command = [interpreter, str(WORKER), name, str(folder / "task"), str(answer), "--trials", str(options.trials)]
         answer.mkdir(parents=True, exist_ok=True)
+        command += ["--seed", str(options.seed), "--fits", str(options.results / "fits")]
         with (answer / "log").open("w") as log:
-            done = subprocess.run([*command, "--seed", str(options.seed)], stderr=log, stdout=log, env=os.environ)
+            done = subprocess.run(command, stderr=log, stdout=log, env=os.environ)
         if done.returncode:
             return {"missing": (answer / "log").read_text().strip().splitlines()[-1:]}
     told: dict[str, Any] = json.loads((answer / "told.json").read_text(encoding="utf-8"))
@@ -112,7 +122,10 @@ def show(arena: Arena, told: dict[str, dict[str, Any]], table: list[dict[str, An
             f"{row['lead']:+.4f} ({row['lead low']:+.4f} to {row['lead high']:+.4f})" if "lead" in row else "best peer"
         )
         interval = f"{row['low']:.4f} to {row['high']:.4f}"
-        print(f"{row['model']:<20}{row['value']:>9.4f}  {interval:<17}  {lead:<34} {seconds}  {one['peak GB']:.1f}")
+        again = "  fit reused" if one.get("reused") else ""
+        print(
+            f"{row['model']:<20}{row['value']:>9.4f}  {interval:<17}  {lead:<34} {seconds}  {one['peak GB']:.1f}{again}"
+        )
     for name, one in told.items():
         if "missing" in one:
             print(f"{name:<20}  missing: {' '.join(one['missing'])}")

@@ -4,6 +4,7 @@
     worker    one contestant: tries settings on the inner task, fits the best one, answers, says time and memory
     simple    popularity and item-to-item models
     factors   implicit, LensKit and RecTools behind the same face
+    cold      texts for items that nobody has used
     rating    Surprise, Cornac and myFM
     ours      Shoal
 

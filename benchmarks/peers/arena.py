@@ -8,18 +8,22 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from shoal.config import Config
 from shoal.data.dataset import Dataset
 from shoal.data.leakage import Split
 from shoal.data.split import split
+from shoal.encode.language import settled
 from shoal.evaluate import ranking, rating
 from shoal.evaluate.compare import all_paired
 from shoal.evaluate.per_user import PerUser, intervals
+from shoal.learn import Around, encode_items, texts_of
 from shoal.tables import AT, ITEM, RATING, USER
 
 OURS = "Shoal"
@@ -41,6 +45,8 @@ class Arena:
     relevant_from : float or None
         Ratings from here up are hits; None: every event is.
     seed : int
+    asked : dict of str to object
+        Options of the split, defaults of cold-user included.
     """
 
     name: str
@@ -50,6 +56,7 @@ class Arena:
     n: int
     relevant_from: float | None
     seed: int
+    asked: dict[str, Any]
 
     @classmethod
     def of(cls, data: Dataset, options: argparse.Namespace) -> Arena:
@@ -59,6 +66,7 @@ class Arena:
         whole_users = options.protocol in ("strong", "cold-user")
         if options.share is not None:
             asked["users_share" if whole_users else "share"] = options.share
+        asked |= {"shown": 1, "order": "random"} if options.protocol == "cold-user" else {}
         asked |= {k: v for k in ("shown", "order") if (v := getattr(options, k)) is not None}
         if options.protocol == "strong":
             asked["relevant_from"] = relevant
@@ -69,7 +77,7 @@ class Arena:
         told = [str(v) for k, v in asked.items() if k != "relevant_from"]
         name = "-".join([data.name, options.kind, options.protocol, *told, str(options.n)])
         inner = split(outer.train, options.protocol, **within)
-        return cls(name, options.kind, outer, inner, options.n, relevant, options.seed)
+        return cls(name, options.kind, outer, inner, options.n, relevant, options.seed, asked)
 
     @property
     def metric(self) -> str:
@@ -107,7 +115,20 @@ class Arena:
         self._write(part, self.split)
         self._write(part / "inner", self.inner)
         self.inner.test.select(self._columns(self.inner.test)).write_parquet(part / "inner" / "test.parquet")
+        if self.split.protocol == "cold-item":
+            vectors = self.vectors()
+            for place in (part, part / "inner"):  # one catalogue
+                np.save(place / "vectors.npy", vectors)
         part.rename(folder)
+
+    def vectors(self) -> np.ndarray:
+        """Return what Shoal's default encoder makes of the catalogue, (items, width), in the order of items.parquet."""
+        data = self.split.train
+        data = replace(data, items=data.items.sort(pl.col(ITEM).cast(pl.String)))
+        config = Config()
+        texts = texts_of(data, config, self.split.cutoff)
+        config = config.model_copy(update={"encode": settled(config.encode, texts.texts)})
+        return encode_items(texts, config, Around())
 
     def _write(self, folder: Path, made: Split) -> None:
         folder.mkdir(parents=True)

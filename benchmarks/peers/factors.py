@@ -25,11 +25,15 @@ class ALS(Ranker):
         made = {name: self.settings[name] for name in ("factors", "regularization", "alpha")}
         self.model = AlternatingLeastSquares(**made, iterations=15, random_state=0, num_threads=0)
         self.model.fit(task.matrix(liked=self.liked), show_progress=False)
+        self.items: np.ndarray = self.model.item_factors
+
+    def users(self, task: Task, places: np.ndarray) -> np.ndarray:
+        """Return factors (places, width) of users at these places in `task.asked`."""
+        uses = task.pasts(liked=self.liked)[places]
+        return np.atleast_2d(self.model.recalculate_user(np.arange(len(places)), uses))
 
     def score(self, task: Task, places: np.ndarray) -> np.ndarray:
-        uses = task.pasts(liked=self.liked)[places]
-        users = self.model.recalculate_user(np.arange(len(places)), uses)
-        scores: np.ndarray = np.atleast_2d(users) @ self.model.item_factors.T
+        scores: np.ndarray = self.users(task, places) @ self.items.T
         return scores
 
 
@@ -52,6 +56,7 @@ class BPR(Ranker):
 
     def score(self, task: Task, places: np.ndarray) -> np.ndarray:
         scores: np.ndarray = self.model.user_factors[task.asked[places]] @ self.model.item_factors.T
+        scores[task.strangers(liked=self.liked)[places]] = 0
         return scores
 
 
@@ -77,6 +82,7 @@ class LightFM(Ranker):
         item_bias, items = self.model.get_item_representations()
         _, users = self.model.get_user_representations()
         scores: np.ndarray = users[task.asked[places]] @ items.T + item_bias
+        scores[task.strangers(liked=self.liked)[places]] = 0
         return scores
 
 
@@ -126,6 +132,7 @@ class SASRec(Ranker):
         known = set(self.data.user_id_map.external_ids)
         asked = [(place, user) for place, user in enumerate(task.asked[places]) if user in known]
         scores = np.full((len(places), len(task.items)), np.nan, np.float32)
+        scores[[place for place, user in enumerate(task.asked[places]) if user not in known]] = 0
         if not asked:
             return scores
         at = {user: place for place, user in asked}

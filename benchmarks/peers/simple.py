@@ -37,7 +37,11 @@ class Ranker:
         raise NotImplementedError
 
     def score(self, task: Task, places: np.ndarray) -> np.ndarray:
-        """Return scores (places, items) of users at these places in `task.asked`."""
+        """Return scores (places, items) of users at these places in `task.asked`.
+
+        Equal scores are ordered by popularity (`Task.lists`), so 0 throughout, for a user of whom the model knows
+        nothing, asks for the most popular items; NaN leaves an item out.
+        """
         raise NotImplementedError
 
 

@@ -129,17 +129,38 @@ class Task:
         given = self.given.liked(self.about["relevant_from"] if liked else None)
         return _matrix(given.users, given.items, (len(self.users), len(self.items)))[self.asked]
 
+    def counts(self, *, liked: bool) -> np.ndarray:
+        """Return how many users trained on each item, (items,)."""
+        return np.asarray(self.matrix(liked=liked).sum(0)).ravel()
+
+    def strangers(self, *, liked: bool) -> np.ndarray:
+        """Return which of the users asked about have shown nothing, (asked,) bool."""
+        none: np.ndarray = self.pasts(liked=liked).getnnz(1) == 0
+        return none
+
     def vectors(self) -> np.ndarray:
         """Return the language vectors of the items, (items, width)."""
         found: np.ndarray = np.load(self.folder / "vectors.npy")
         return found
 
+    def texts(self) -> list[str]:
+        """Return all text columns of the items, joined in the order of the table."""
+        table = pl.read_parquet(self.folder / "items.parquet").drop("item_id")
+        lists = [c for c, kind in table.schema.items() if kind == pl.List(pl.String)]
+        table = table.with_columns(pl.col(c).list.join(", ", ignore_nulls=True) for c in lists)
+        words = [c for c, kind in table.schema.items() if kind == pl.String]
+        if not words:
+            raise LookupError("items have no texts")
+        return table.select(pl.concat_str(words, separator=". ", ignore_nulls=True)).to_series().to_list()
+
     def lists(self, score: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return items (asked, n), best first, and their scores; -1 where nothing is left.
 
-        `score` gives scores (block, items) for places in `asked`; what a user was shown is not offered again.
+        `score` gives scores (block, items) for places in `asked`; what a user was shown is not offered again. Of equal
+        scores the item that more users liked comes first: where a model knows nothing of a user, that is popularity.
         """
         seen, rows, values = self.pasts(liked=False), [], []
+        popular = np.argsort(-self.counts(liked=True), kind="stable")
         for first in range(0, len(self.asked), BLOCK):
             places = np.arange(first, min(first + BLOCK, len(self.asked)))
             scores = np.array(score(places), np.float32)
@@ -147,7 +168,7 @@ class Task:
             scores[seen[places].nonzero()] = -np.inf
             if self.allowed is not None:
                 scores[:, ~self.allowed] = -np.inf
-            best = np.argsort(-scores, axis=1, kind="stable")[:, : self.n]
+            best = popular[np.argsort(-scores[:, popular], axis=1, kind="stable")[:, : self.n]]
             found = np.take_along_axis(scores, best, 1)
             rows.append(np.where(found > -np.inf, best, -1))
             values.append(found)

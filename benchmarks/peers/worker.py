@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def contestant(name: str) -> Any:
     """Return the class of that name; libraries are imported by the class that needs them."""
-    from peers import factors, rating, simple
+    from peers import cold, factors, rating, simple
 
-    return (simple.RANKERS | factors.RANKERS | rating.RATERS)[name]
+    return (simple.RANKERS | factors.RANKERS | cold.RANKERS | rating.RATERS)[name]
 
 
 def draws(space: dict[str, tuple[Any, ...]], trials: int, seed: int) -> list[dict[str, Any]]:
@@ -89,16 +89,17 @@ def main() -> None:
     parser.add_argument("answer", type=Path)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fits", type=Path, help="where Shoal keeps its fits")
     options = parser.parse_args()
     if options.name == "Shoal":
         from peers import ours
 
-        table, told = ours.compete(options.task)
+        table, told = ours.compete(options.task, options.fits)
     else:
         from peers.task import Task
 
         table, told = compete(contestant(options.name), Task(options.task), options.trials, options.seed)
-    told["peak GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    told["peak GB"] = max(told.get("peak GB", 0), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
     told["versions"] = versions()
     options.answer.mkdir(parents=True, exist_ok=True)
     table.write_parquet(options.answer / "answer.parquet")
@@ -112,7 +113,7 @@ def versions() -> dict[str, str]:
     names = {
         "implicit": "implicit", "lenskit": "lenskit", "rectools": "RecTools", "surprise": "scikit-surprise",
         "cornac": "cornac", "myfm": "myfm", "lightfm": "lightfm-next", "numpy": "numpy", "torch": "torch",
-        "shoal": "shoal",
+        "shoal": "shoal", "sklearn": "scikit-learn",
     }  # fmt: skip
     return {
         name: metadata.version(dist) for module, dist in names.items() for name in [module] if module in sys.modules

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from shoal.data.histories import Histories
+from shoal.recommend import item_item
 from shoal.recommend.item_item import ByItems, ByUsers, ItemItem, most_used
 
 
@@ -49,6 +50,16 @@ def test_a_model_keeps_as_many_weights_an_item_as_it_is_told_to():
     full, kept = (ItemItem(5.0, keep=k).fit(past).solved_.weights.toarray() for k in (20, 3))
     assert (np.count_nonzero(kept, axis=0) == 3).all()
     assert (np.sort(np.abs(kept), axis=0)[-3:] == np.sort(np.abs(full), axis=0)[-3:]).all()
+
+
+def test_a_plain_table_gives_the_very_scores_of_the_sparse_one(monkeypatch):
+    model = ItemItem(5.0, power=0.25, keep=7).fit(pasts(draws(60, 20)))
+    strangers = pasts(draws(9, 20, seed=1))
+    plain = model.score(strangers)
+    monkeypatch.setattr(item_item, "MOST_PLAIN", 19)
+    again = ItemItem(5.0, power=0.25, keep=7).restore(model.tensors())
+    np.testing.assert_array_equal(again.score(strangers), plain)
+    assert (again.solved_._plain is None, model.solved_._plain is None) == (True, False)
 
 
 def test_the_most_used_come_in_the_order_of_rows_and_the_unused_never():

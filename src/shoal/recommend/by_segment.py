@@ -118,8 +118,8 @@ class BySegment:
             users = np.flatnonzero((segments == segment) & (held_out.liked.counts > 0))
             if len(users) >= LEAST_USERS:
                 self.verdicts_.append(self._verdict(segment, held_out.take(users)))
-        won = {v.segment for v in self.verdicts_ if v.helps}
-        self.local_ = {s: m for s, m in self.local_.items() if s in won}
+            if not any(v.helps for v in self.verdicts_ if v.segment == segment):
+                self.local_.pop(segment, None)  # at once: what it made to give scores is large
         return self
 
     def _verdict(self, segment: int, part: HeldOut) -> Verdict:
