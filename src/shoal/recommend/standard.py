@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from shoal.data.histories import Histories
 
@@ -12,12 +13,8 @@ def standardise(scores: np.ndarray) -> np.ndarray:
 
     A user for whom all known scores are equal, or none is known, gets zeros: that model has nothing to say.
     """
-    known = ~np.isnan(scores)
-    n = np.maximum(known.sum(1, keepdims=True), 1)
-    filled = np.where(known, scores, 0).astype(np.float32)
-    centred = np.where(known, filled - filled.sum(1, keepdims=True) / n, 0)
-    spread = np.sqrt(np.square(centred).sum(1, keepdims=True) / n)
-    return (centred / np.where(spread > 1e-9, spread, 1)).astype(np.float32)
+    x = torch.from_numpy(np.array(scores, np.float32))
+    return _standardise(x, _known(x)).nan_to_num_(0.0).numpy()
 
 
 def compressed(scores: np.ndarray) -> np.ndarray:
@@ -25,11 +22,27 @@ def compressed(scores: np.ndarray) -> np.ndarray:
 
     The order of a user's items stays. Scores of item-item models have long tails, of which a softmax over the
     catalogue makes certainties: on ml-1m the likeliest weights on plain scores find less than item-item alone does
-    (docs/log.md).
+    (docs/log.md). Where one row was broadcast to all users, so is the answer.
     """
-    plain = standardise(scores)
-    drawn = np.log1p(np.abs(plain))
-    return standardise(np.copysign(drawn, plain, out=drawn))
+    if len(scores) > 1 and scores.strides[0] == 0:
+        return np.broadcast_to(compressed(scores[:1]), scores.shape)
+    x = torch.from_numpy(np.array(scores, np.float32))
+    known = _known(x)
+    signs = _standardise(x, known).clone()
+    x.abs_().log1p_().copysign_(signs)
+    return _standardise(x, known).nan_to_num_(0.0).numpy()
+
+
+def _known(x: torch.Tensor) -> torch.Tensor:
+    """Return how many scores of each user are no NaN, (users, 1), at least 1."""
+    return (x.shape[1] - x.isnan().sum(1, keepdim=True)).clamp_(min=1)
+
+
+def _standardise(x: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Return x (users, items) with mean 0 and spread 1 over what is no NaN, in place."""
+    x -= x.nansum(1, keepdim=True) / known
+    spread = (x.square().nansum(1, keepdim=True) / known).sqrt_()
+    return x.div_(torch.where(spread > 1e-9, spread, 1.0))
 
 
 def hide(scores: np.ndarray, histories: Histories) -> np.ndarray:
@@ -45,11 +58,8 @@ def top(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """
     n = min(n, scores.shape[1])
     filled = np.where(np.isnan(scores), np.float32(-3e38), scores)
-    part = np.argpartition(-filled, n - 1, axis=1)[:, :n]
-    values = np.take_along_axis(filled, part, 1)
-    last = values.min(1, keepdims=True)
-    tied = np.flatnonzero((filled >= last).sum(1) > n)  # the border runs through equals, and any of them came in
-    part[tied] = np.argsort(-filled[tied], axis=1, kind="stable")[:, :n]
-    values[tied] = np.take_along_axis(filled[tied], part[tied], 1)
-    order = np.lexsort((part, -values), axis=1)
-    return np.take_along_axis(part, order, 1), np.take_along_axis(values, order, 1)
+    best = torch.from_numpy(filled).topk(min(n + 1, scores.shape[1]), dim=1)
+    values, rows = best.values.numpy(), best.indices.numpy()
+    equal = (values[:, 1:] == values[:, :-1]).any(1)  # topk takes any of those at the border, and in any order
+    rows[equal, :n] = np.argsort(-filled[equal], axis=1, kind="stable")[:, :n]
+    return rows[:, :n], values[:, :n]
