@@ -27,7 +27,7 @@ from shoal.model.sequence import Sequence, blocks
 from shoal.protocols import Recommender
 from shoal.recommend.asked import Asked
 from shoal.recommend.bench import fit_all
-from shoal.recommend.blend import Blend
+from shoal.recommend.blend import Blend, Weighed
 from shoal.recommend.by_segment import BySegment
 from shoal.recommend.standard import hide, top
 from shoal.segment.cluster import Segmentation
@@ -149,23 +149,19 @@ class Learnt:
     def _best(
         self, asked: Asked, n: int, model: str, seen: bool, allowed: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        parts = None
-        if model == "blend":
-            scores, parts = self.blend.score_and_parts(asked)
-        else:
-            scores = np.array(asked.of(self.models[model]), np.float32)
-        scores[np.isnan(scores)] = -np.inf
+        weighed = self.blend.weigh(asked) if model == "blend" else None
+        scores = np.array(asked.of(self.models[model]), np.float32) if weighed is None else weighed.scores
+        np.copyto(scores, -np.inf, where=np.isnan(scores))
         if allowed is not None:
             scores[:, ~allowed] = -np.inf
         if not seen:
             hide(scores, asked.pasts)
         items, values = top(scores, n)
-        sources = np.full(items.shape, -1) if parts is None else self._sources(parts, items)
+        sources = np.full(items.shape, -1) if weighed is None else self._sources(weighed, items)
         return np.where(values > -np.inf, items, -1), values, sources
 
-    def _sources(self, parts: np.ndarray, items: np.ndarray) -> np.ndarray:
-        shares = np.take_along_axis(parts, items[:, :, None], 1)
-        return np.where(self.blend.warm_[items], shares.argmax(2), -1)
+    def _sources(self, weighed: Weighed, items: np.ndarray) -> np.ndarray:
+        return np.where(self.blend.warm_[items], weighed.parts(items).argmax(2), -1)
 
     def source_names(self, sources: np.ndarray) -> np.ndarray:
         """Return the words for what `best` calls sources."""

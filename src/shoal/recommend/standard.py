@@ -13,8 +13,7 @@ def standardise(scores: np.ndarray) -> np.ndarray:
 
     A user for whom all known scores are equal, or none is known, gets zeros: that model has nothing to say.
     """
-    x = torch.from_numpy(np.array(scores, np.float32))
-    return _standardise(x, _known(x)).nan_to_num_(0.0).numpy()
+    return _standardise(torch.from_numpy(np.array(scores, np.float32))).numpy()
 
 
 def compressed(scores: np.ndarray) -> np.ndarray:
@@ -26,22 +25,16 @@ def compressed(scores: np.ndarray) -> np.ndarray:
     """
     if len(scores) > 1 and scores.strides[0] == 0:
         return np.broadcast_to(compressed(scores[:1]), scores.shape)
-    x = torch.from_numpy(np.array(scores, np.float32))
-    known = _known(x)
-    signs = _standardise(x, known).clone()
-    x.abs_().log1p_().copysign_(signs)
-    return _standardise(x, known).nan_to_num_(0.0).numpy()
+    plain = _standardise(torch.from_numpy(np.array(scores, np.float32)))
+    return _standardise(plain.abs().log1p_().copysign_(plain)).numpy()
 
 
-def _known(x: torch.Tensor) -> torch.Tensor:
-    """Return how many scores of each user are no NaN, (users, 1), at least 1."""
-    return (x.shape[1] - x.isnan().sum(1, keepdim=True)).clamp_(min=1)
-
-
-def _standardise(x: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Return x (users, items) with mean 0 and spread 1 over what is no NaN, in place."""
+def _standardise(x: torch.Tensor) -> torch.Tensor:
+    """Return x (users, items) standardised, in place."""
+    known = (x.shape[1] - x.isnan().sum(1, keepdim=True)).clamp_(min=1)
     x -= x.nansum(1, keepdim=True) / known
-    spread = (x.square().nansum(1, keepdim=True) / known).sqrt_()
+    x.nan_to_num_(0.0)
+    spread = (x.square().sum(1, keepdim=True) / known).sqrt_()
     return x.div_(torch.where(spread > 1e-9, spread, 1.0))
 
 
