@@ -10,12 +10,15 @@ came later and a user without any past are served by the same code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
+from threadpoolctl import threadpool_limits
 
 from shoal.config import Config
 from shoal.data.dataset import Dataset
@@ -39,6 +42,19 @@ BLOCK_USERS = 256
 def sorted_ids(table: pl.DataFrame, column: str) -> Ids:
     """Return the distinct ids of a column, sorted as strings: their rows do not depend on the order of the file."""
     return Ids(table[column].unique().cast(pl.String).sort())
+
+
+def _at_once(function: Callable[[np.ndarray], Any], parts: list[np.ndarray]) -> list[Any]:
+    """Return the function of each part, worked on by as many threads as PyTorch has, which then has one in each."""
+    threads = torch.get_num_threads()
+    if min(threads, len(parts)) == 1:
+        return [function(part) for part in parts]
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(function, parts))
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass
@@ -138,13 +154,15 @@ class Learnt:
         self, pasts: Histories, n: int, models: Iterable[str], *, seen: bool = False, allowed: np.ndarray | None = None
     ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Return `best` by each of several models; what one reads of another is asked once."""
-        parts: dict[str, list[tuple[np.ndarray, ...]]] = {model: [] for model in models}
-        for block in blocks(pasts.n_users, BLOCK_USERS):
+        models = tuple(models)
+
+        def of(block: np.ndarray) -> list[tuple[np.ndarray, ...]]:
             asked = Asked(pasts.take(block))
-            for model, found in parts.items():
-                found.append(self._best(asked, n, model, seen, allowed))
-        joined = {model: tuple(np.concatenate(x) for x in zip(*found, strict=True)) for model, found in parts.items()}
-        return {model: (items, scores, sources) for model, (items, scores, sources) in joined.items()}
+            return [self._best(asked, n, model, seen, allowed) for model in models]
+
+        found = _at_once(of, blocks(pasts.n_users, BLOCK_USERS))
+        parts = (zip(*of_blocks, strict=True) for of_blocks in zip(*found, strict=True))
+        return {m: tuple(np.concatenate(x) for x in part) for m, part in zip(models, parts, strict=True)}
 
     def _best(
         self, asked: Asked, n: int, model: str, seen: bool, allowed: np.ndarray | None

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from shoal.data.histories import Histories
-from shoal.recommend.standard import hide, top
+from shoal.recommend.standard import hide, ordered, top
 from shoal.recommend.trees import Trees
 from shoal.recommend.tune import HeldOut
 
@@ -68,7 +68,7 @@ class Asking:
         """Return the places of candidates in the order of the trees, (users, candidates); closed ones stay last."""
         told = trees.predict(self.features.transpose(2, 0, 1).reshape(self.features.shape[2], -1))
         told = np.where(self.open, told.reshape(self.open.shape), -np.inf)
-        return np.argsort(-told, axis=1, kind="stable")
+        return ordered(told)
 
     def best(self, trees: Trees, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the n first item rows by the trees, (users, n), and which of them are open."""
@@ -185,7 +185,7 @@ class Boosted:
 
 def _places(scores: np.ndarray) -> np.ndarray:
     """Return the place of each entry in its row, 0 for the highest."""
-    order = np.argsort(-scores, axis=1, kind="stable")
+    order = ordered(scores)
     places = np.empty_like(order)
     np.put_along_axis(places, order, np.broadcast_to(np.arange(scores.shape[1]), scores.shape), 1)
     return places

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Self
 
 import numpy as np
+import torch
 from threadpoolctl import threadpool_limits
 
 from shoal.data.histories import Histories
@@ -60,7 +60,7 @@ class Factors:
                 alpha=self.alpha,
                 iterations=self.iterations,
                 random_state=self.seed,
-                num_threads=os.cpu_count() or 1,
+                num_threads=torch.get_num_threads(),
             )
 
     def users(self, histories: Histories) -> np.ndarray:

@@ -31,7 +31,8 @@ def compressed(scores: np.ndarray) -> np.ndarray:
 
 def _standardise(x: torch.Tensor) -> torch.Tensor:
     """Return x (users, items) standardised, in place."""
-    known = (x.shape[1] - x.isnan().sum(1, keepdim=True)).clamp_(min=1)
+    missing = x.isnan().sum(1, keepdim=True) if x.sum().isnan() else torch.zeros(len(x), 1)
+    known = (x.shape[1] - missing).clamp_(min=1)
     x -= x.nansum(1, keepdim=True) / known
     x.nan_to_num_(0.0)
     spread = (x.square().sum(1, keepdim=True) / known).sqrt_()
@@ -53,6 +54,19 @@ def top(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     filled = np.where(np.isnan(scores), np.float32(-3e38), scores)
     best = torch.from_numpy(filled).topk(min(n + 1, scores.shape[1]), dim=1)
     values, rows = best.values.numpy(), best.indices.numpy()
-    equal = (values[:, 1:] == values[:, :-1]).any(1)  # topk takes any of those at the border, and in any order
+    equal = _equals(values)  # topk takes any of those at the border, and in any order
     rows[equal, :n] = np.argsort(-filled[equal], axis=1, kind="stable")[:, :n]
     return rows[:, :n], values[:, :n]
+
+
+def ordered(scores: np.ndarray) -> np.ndarray:
+    """Return the places of each row's scores, the highest first; of equal ones the lower place stands first."""
+    order = np.argsort(-scores, axis=1)
+    equal = _equals(np.take_along_axis(scores, order, 1))
+    order[equal] = np.argsort(-scores[equal], axis=1, kind="stable")  # the other kind is several times as fast
+    return order
+
+
+def _equals(sorted_scores: np.ndarray) -> np.ndarray:
+    """Return in which rows (users,) some scores are the same."""
+    return (sorted_scores[:, 1:] == sorted_scores[:, :-1]).any(1)
