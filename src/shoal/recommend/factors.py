@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from shoal.data.histories import Histories
 
@@ -44,7 +46,7 @@ class Factors:
     def fit(self, histories: Histories) -> Self:
         """Factorise the users' binary histories."""
         model = self._library()
-        with threadpool_limits(1, "blas"):  # implicit has its own threads
+        with _one_blas_thread():  # implicit has its own threads
             model.fit(histories.matrix(), show_progress=False)
         self.items_ = np.ascontiguousarray(model.item_factors)
         self.items_[np.bincount(histories.items, minlength=histories.n_items) == 0] = np.nan
@@ -53,7 +55,7 @@ class Factors:
     def _library(self) -> Any:
         from implicit.cpu.als import AlternatingLeastSquares
 
-        with threadpool_limits(1, "blas"):  # else it warns
+        with _one_blas_thread():  # else it warns
             return AlternatingLeastSquares(
                 factors=self.width,
                 regularization=self.l2,
@@ -67,7 +69,7 @@ class Factors:
         """Return the vectors of users, solved from their pasts: (users, width) float32, 0 without events."""
         model = self._library()
         model.item_factors = np.nan_to_num(self.items_, nan=0.0)
-        with threadpool_limits(1, "blas"):
+        with _one_blas_thread():
             vectors: np.ndarray = model.recalculate_user(np.arange(histories.n_users), histories.matrix())
         vectors[histories.counts == 0] = 0
         return vectors
@@ -77,3 +79,15 @@ class Factors:
         scores = self.users(histories) @ self.items_.T
         scores[histories.counts == 0] = np.nan
         return scores
+
+
+def _one_blas_thread() -> AbstractContextManager[Any]:
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return the libraries with threads of their own, looked for once, when implicit has loaded its own."""
+    import implicit.cpu.als  # noqa: F401
+
+    return ThreadpoolController()
