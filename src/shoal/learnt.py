@@ -37,6 +37,8 @@ from shoal.segment.cluster import Segmentation
 from shoal.tables import USER
 
 BLOCK_USERS = 256
+Lists = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Items, scores and sources, (users, n) each; see `Learnt.best`."""
 
 
 def sorted_ids(table: pl.DataFrame, column: str) -> Ids:
@@ -44,8 +46,17 @@ def sorted_ids(table: pl.DataFrame, column: str) -> Ids:
     return Ids(table[column].unique().cast(pl.String).sort())
 
 
-def _at_once(function: Callable[[np.ndarray], Any], parts: list[np.ndarray]) -> list[Any]:
-    """Return the function of each part, worked on by as many threads as PyTorch has, which then has one in each."""
+def _joined(parts: Iterable[Lists]) -> Lists:
+    items, scores, sources = (np.concatenate(whole) for whole in zip(*parts, strict=True))
+    return items, scores, sources
+
+
+def _at_once(function: Callable[[np.ndarray], list[Lists]], parts: list[np.ndarray]) -> list[list[Lists]]:
+    """Return the function of each part.
+
+    With several parts there are as many threads at work as PyTorch may use, which meanwhile has one in each: half of
+    the work is in libraries that use one anyway.
+    """
     threads = torch.get_num_threads()
     if min(threads, len(parts)) == 1:
         return [function(part) for part in parts]
@@ -124,7 +135,7 @@ class Learnt:
 
     def best(
         self, pasts: Histories, n: int, *, model: str = "blend", seen: bool = False, allowed: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> Lists:
         """Return the n best items of each user.
 
         Parameters
@@ -152,21 +163,18 @@ class Learnt:
 
     def best_by(
         self, pasts: Histories, n: int, models: Iterable[str], *, seen: bool = False, allowed: np.ndarray | None = None
-    ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    ) -> dict[str, Lists]:
         """Return `best` by each of several models; what one reads of another is asked once."""
         models = tuple(models)
 
-        def of(block: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+        def of(block: np.ndarray) -> list[Lists]:
             asked = Asked(pasts.take(block))
             return [self._best(asked, n, model, seen, allowed) for model in models]
 
-        found = _at_once(of, blocks(pasts.n_users, BLOCK_USERS))
-        parts = (zip(*of_blocks, strict=True) for of_blocks in zip(*found, strict=True))
-        return {m: tuple(np.concatenate(x) for x in part) for m, part in zip(models, parts, strict=True)}
+        by_model = zip(*_at_once(of, blocks(pasts.n_users, BLOCK_USERS)), strict=True)
+        return {model: _joined(found) for model, found in zip(models, by_model, strict=True)}
 
-    def _best(
-        self, asked: Asked, n: int, model: str, seen: bool, allowed: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _best(self, asked: Asked, n: int, model: str, seen: bool, allowed: np.ndarray | None) -> Lists:
         weighed = self.blend.weigh(asked) if model == "blend" else None
         scores = np.array(asked.of(self.models[model]), np.float32) if weighed is None else weighed.scores
         np.copyto(scores, -np.inf, where=np.isnan(scores))

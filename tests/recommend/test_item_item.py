@@ -51,6 +51,16 @@ def test_a_model_keeps_as_many_weights_an_item_as_it_is_told_to():
     assert (np.sort(np.abs(kept), axis=0)[-3:] == np.sort(np.abs(full), axis=0)[-3:]).all()
 
 
+def test_filled_up_weights_say_what_sparse_ones_say(monkeypatch):
+    matrix = draws(40, 15)
+    strangers = pasts(draws(9, 15, seed=1) & (np.arange(9) != 4)[:, None])
+    filled = ItemItem(5.0, keep=6).fit(pasts(matrix)).score(strangers)
+    monkeypatch.setattr("shoal.recommend.item_item.FILLED_FROM", 1.1)
+    np.testing.assert_allclose(ItemItem(5.0, keep=6).fit(pasts(matrix)).score(strangers), filled, atol=1e-6)
+    assert np.isnan(filled[4]).all()
+    assert np.isfinite(np.delete(filled, 4, 0)).all()
+
+
 def test_the_most_used_come_in_the_order_of_rows_and_the_unused_never():
     matrix = np.zeros((4, 5), bool)
     matrix[:, 4] = matrix[:3, 1] = matrix[:2, 3] = True

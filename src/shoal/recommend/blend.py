@@ -229,7 +229,7 @@ class Blend:
         return Weighed(scores, said, weights)
 
     def _told(self, scores: np.ndarray, cold: np.ndarray, asked: Asked) -> np.ndarray:
-        """Return what text says of cold items, (users, cold); to newcomers, what it says of the scores of the others."""
+        """Return what text says of cold items, (users, cold); for newcomers, of the scores of the warm ones."""
         assert self.text is not None
         told: np.ndarray = self.slopes_[warmth(asked.pasts.counts), None] * asked.of(self.text)[:, cold]
         nobody = asked.pasts.counts == 0

@@ -8,7 +8,8 @@ leaves that are out are bits of one byte a row. Sums are those of LightGBM to th
 
 References
 ----------
-.. [1] Lucchese et al. 2015, QuickScorer: A Fast Algorithm to Rank Documents with Additive Ensembles of Regression Trees.
+.. [1] Lucchese et al. 2015, QuickScorer: A Fast Algorithm to Rank Documents with Additive Ensembles of Regression
+   Trees.
 """
 
 from __future__ import annotations
@@ -85,7 +86,10 @@ class Trees:
         self.readable = len(self.trees) == len(trees)
 
     def predict(self, columns: np.ndarray) -> np.ndarray:
-        """Return what the trees say, (rows,) float64, of numbers (features, rows) float32 without NaN."""
+        """Return what the trees say, (rows,) float64, of numbers (features, rows) float32 without NaN.
+
+        LightGBM takes numbers within 1e-35 of zero for zero; here they are what they are.
+        """
         if not self.readable:
             told: np.ndarray = self.booster.predict(columns.T, num_threads=torch.get_num_threads())
             return told
