@@ -125,7 +125,7 @@ def _document(learnt: Learnt) -> dict[str, Any]:
         "relevant_from": learnt.relevant_from,
         "sight": local.sight,
         "values": {"mean": values.mean, "spread": values.spread, "log": values.log},
-        "item_item": {name: getattr(everyone, name) for name in ("l2", "dropout", "power", "max_items")},
+        "item_item": {name: getattr(everyone, name) for name in ("l2", "dropout", "power", "positive", "max_items")},
         "factors": {name: getattr(factors, name) for name in ("width", "l2", "alpha", "power", "counts")},
         "half_life_days": trending.model.half_life_days if isinstance(trending, Liked) else None,  # type: ignore[attr-defined]
         "blend": [m.name for m in learnt.blend.models],

@@ -10,12 +10,15 @@ came later and a user without any past are served by the same code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
+from threadpoolctl import threadpool_limits
 
 from shoal.config import Config
 from shoal.data.dataset import Dataset
@@ -27,18 +30,42 @@ from shoal.model.sequence import Sequence, blocks
 from shoal.protocols import Recommender
 from shoal.recommend.asked import Asked
 from shoal.recommend.bench import fit_all
-from shoal.recommend.blend import Blend
+from shoal.recommend.blend import Blend, Weighed
 from shoal.recommend.by_segment import BySegment
 from shoal.recommend.standard import hide, top
 from shoal.segment.cluster import Segmentation
 from shoal.tables import USER
 
 BLOCK_USERS = 256
+Lists = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Items, scores and sources, (users, n) each; see `Learnt.best`."""
 
 
 def sorted_ids(table: pl.DataFrame, column: str) -> Ids:
     """Return the distinct ids of a column, sorted as strings: their rows do not depend on the order of the file."""
     return Ids(table[column].unique().cast(pl.String).sort())
+
+
+def _joined(parts: Iterable[Lists]) -> Lists:
+    items, scores, sources = (np.concatenate(whole) for whole in zip(*parts, strict=True))
+    return items, scores, sources
+
+
+def _at_once(function: Callable[[np.ndarray], list[Lists]], parts: list[np.ndarray]) -> list[list[Lists]]:
+    """Return the function of each part.
+
+    With several parts there are as many threads at work as PyTorch may use, which meanwhile has one in each: half of
+    the work is in libraries that use one anyway.
+    """
+    threads = torch.get_num_threads()
+    if min(threads, len(parts)) == 1:
+        return [function(part) for part in parts]
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(function, parts))
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass
@@ -108,7 +135,7 @@ class Learnt:
 
     def best(
         self, pasts: Histories, n: int, *, model: str = "blend", seen: bool = False, allowed: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> Lists:
         """Return the n best items of each user.
 
         Parameters
@@ -136,36 +163,31 @@ class Learnt:
 
     def best_by(
         self, pasts: Histories, n: int, models: Iterable[str], *, seen: bool = False, allowed: np.ndarray | None = None
-    ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    ) -> dict[str, Lists]:
         """Return `best` by each of several models; what one reads of another is asked once."""
-        parts: dict[str, list[tuple[np.ndarray, ...]]] = {model: [] for model in models}
-        for block in blocks(pasts.n_users, BLOCK_USERS):
-            asked = Asked(pasts.take(block))
-            for model, found in parts.items():
-                found.append(self._best(asked, n, model, seen, allowed))
-        joined = {model: tuple(np.concatenate(x) for x in zip(*found, strict=True)) for model, found in parts.items()}
-        return {model: (items, scores, sources) for model, (items, scores, sources) in joined.items()}
+        models = tuple(models)
 
-    def _best(
-        self, asked: Asked, n: int, model: str, seen: bool, allowed: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        parts = None
-        if model == "blend":
-            scores, parts = self.blend.score_and_parts(asked)
-        else:
-            scores = np.array(asked.of(self.models[model]), np.float32)
-        scores[np.isnan(scores)] = -np.inf
+        def of(block: np.ndarray) -> list[Lists]:
+            asked = Asked(pasts.take(block))
+            return [self._best(asked, n, model, seen, allowed) for model in models]
+
+        by_model = zip(*_at_once(of, blocks(pasts.n_users, BLOCK_USERS)), strict=True)
+        return {model: _joined(found) for model, found in zip(models, by_model, strict=True)}
+
+    def _best(self, asked: Asked, n: int, model: str, seen: bool, allowed: np.ndarray | None) -> Lists:
+        weighed = self.blend.weigh(asked) if model == "blend" else None
+        scores = np.array(asked.of(self.models[model]), np.float32) if weighed is None else weighed.scores
+        np.copyto(scores, -np.inf, where=np.isnan(scores))
         if allowed is not None:
             scores[:, ~allowed] = -np.inf
         if not seen:
             hide(scores, asked.pasts)
         items, values = top(scores, n)
-        sources = np.full(items.shape, -1) if parts is None else self._sources(parts, items)
+        sources = np.full(items.shape, -1) if weighed is None else self._sources(weighed, items)
         return np.where(values > -np.inf, items, -1), values, sources
 
-    def _sources(self, parts: np.ndarray, items: np.ndarray) -> np.ndarray:
-        shares = np.take_along_axis(parts, items[:, :, None], 1)
-        return np.where(self.blend.warm_[items], shares.argmax(2), -1)
+    def _sources(self, weighed: Weighed, items: np.ndarray) -> np.ndarray:
+        return np.where(self.blend.warm_[items], weighed.parts(items).argmax(2), -1)
 
     def source_names(self, sources: np.ndarray) -> np.ndarray:
         """Return the words for what `best` calls sources."""

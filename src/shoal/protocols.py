@@ -71,7 +71,10 @@ class Recommender(Protocol):
         ...
 
     def score(self, histories: Histories) -> np.ndarray:
-        """Return (users, items) float32; NaN where this model knows nothing of the item or of the user."""
+        """Return (users, items) float32; NaN where this model knows nothing of the item or of the user.
+
+        Several threads may ask at once, about different users.
+        """
         ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -83,3 +85,11 @@ def test_liked_pasts_are_those_of_the_sight_and_none_hides_nothing(pasts):
     assert asked.liked(SIGHT) is asked.liked(SIGHT)
     np.testing.assert_array_equal(asked.liked(SIGHT).pasts.items, pasts.liked(SIGHT).items)
     assert len(asked.liked(SIGHT).pasts.items) < len(pasts.items)
+
+
+def test_scores_go_when_nobody_asks_any_more(models, pasts):
+    asked = Asked(pasts)
+    scores = weakref.ref(asked.of(models["item_item"]))
+    asked.of(models["blend"])
+    del asked
+    assert scores() is None

@@ -103,7 +103,13 @@ def test_the_bench_tunes_every_model_and_tells_what_it_tried(asked):
     models = bench.models(features, Tower(), lambda past: np.zeros(past.n_users, np.int32))
     blend = bench.blend(models)
     assert set(models) == {"popularity", "trending", "item_item", "factors", "sequence", "text", "by_segment"}
-    tried = {"events seen", "item_item dropout, power", "item_item l2", "factors l2, alpha", "factors power, counts"}
+    tried = {
+        "events seen",
+        "item_item dropout, power, positive",
+        "item_item l2",
+        "factors l2, alpha",
+        "factors power, counts",
+    }
     tried |= {"half-life in days"}
     assert tried | {"blend"} == set(bench.story)
     assert {m.name for m in blend.models} - {"by_segment"} == set(models) - {"by_segment"}

@@ -7,7 +7,6 @@ import pytest
 from scipy import sparse
 
 from shoal.data.histories import Histories
-from shoal.recommend import item_item
 from shoal.recommend.item_item import ByItems, ByUsers, ItemItem, most_used
 
 
@@ -52,14 +51,21 @@ def test_a_model_keeps_as_many_weights_an_item_as_it_is_told_to():
     assert (np.sort(np.abs(kept), axis=0)[-3:] == np.sort(np.abs(full), axis=0)[-3:]).all()
 
 
-def test_a_plain_table_gives_the_very_scores_of_the_sparse_one(monkeypatch):
-    model = ItemItem(5.0, power=0.25, keep=7).fit(pasts(draws(60, 20)))
-    strangers = pasts(draws(9, 20, seed=1))
-    plain = model.score(strangers)
-    monkeypatch.setattr(item_item, "MOST_PLAIN", 19)
-    again = ItemItem(5.0, power=0.25, keep=7).restore(model.tensors())
-    np.testing.assert_array_equal(again.score(strangers), plain)
-    assert (again.solved_._plain is None, model.solved_._plain is None) == (True, False)
+def test_positive_weights_are_those_of_the_whole_model_without_the_negative_ones():
+    past = pasts(draws(60, 20))
+    both, positive = (ItemItem(5.0, 0.5, 0.25, kind).fit(past).solved_.weights.toarray() for kind in (False, True))
+    assert (both < 0).any()
+    np.testing.assert_array_equal(positive, np.maximum(both, 0))
+
+
+def test_filled_up_weights_say_what_sparse_ones_say(monkeypatch):
+    matrix = draws(40, 15)
+    strangers = pasts(draws(9, 15, seed=1) & (np.arange(9) != 4)[:, None])
+    filled = ItemItem(5.0, keep=6).fit(pasts(matrix)).score(strangers)
+    monkeypatch.setattr("shoal.recommend.item_item.FILLED_FROM", 1.1)
+    np.testing.assert_allclose(ItemItem(5.0, keep=6).fit(pasts(matrix)).score(strangers), filled, atol=1e-6)
+    assert np.isnan(filled[4]).all()
+    assert np.isfinite(np.delete(filled, 4, 0)).all()
 
 
 def test_the_most_used_come_in_the_order_of_rows_and_the_unused_never():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from shoal.data.histories import Histories
-from shoal.recommend.standard import compressed, hide, standardise, top
+from shoal.recommend.standard import compressed, hide, ordered, standardise, top
 
 FEW_LEVELS = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 4), st.integers(1, 40)), elements=st.sampled_from([-np.inf, 0.0, 1.0, 2.0])
@@ -22,6 +22,11 @@ def test_of_equal_scores_the_lower_row_stands_first_and_is_the_one_taken(scores,
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :n]
     np.testing.assert_array_equal(items, expected)
     np.testing.assert_array_equal(values, np.take_along_axis(scores, expected, 1))
+
+
+@given(FEW_LEVELS)
+def test_an_order_puts_the_highest_first_and_of_equals_the_lower_place(scores):
+    np.testing.assert_array_equal(ordered(scores), np.argsort(-scores, axis=1, kind="stable"))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -64,6 +69,23 @@ def test_far_ends_are_drawn_in_and_the_order_stays():
     assert ((drawn**4).mean(1) < 0.5 * (plain**4).mean(1)).all()
     np.testing.assert_allclose(drawn.mean(1), 0, atol=1e-5)
     np.testing.assert_allclose(drawn.std(1), 1, atol=1e-4)
+
+
+def test_the_unknown_stand_at_the_mean_before_the_ends_are_drawn_in():
+    scores = np.random.default_rng(0).lognormal(size=(6, 80))
+    scores[:, ::7] = np.nan
+    plain = np.nan_to_num((scores - np.nanmean(scores, 1, keepdims=True)) / np.nanstd(scores, 1, keepdims=True))
+    drawn = np.sign(plain) * np.log1p(np.abs(plain))
+    drawn = (drawn - drawn.mean(1, keepdims=True)) / drawn.std(1, keepdims=True)
+    np.testing.assert_allclose(standardise(scores), plain, atol=1e-5)
+    np.testing.assert_allclose(compressed(scores), drawn, atol=1e-5)
+
+
+def test_a_row_that_all_users_share_is_drawn_in_once_for_all():
+    row = np.random.default_rng(0).normal(size=50).astype(np.float32)
+    shared = compressed(np.broadcast_to(row, (4, 50)))
+    assert shared.strides[0] == 0
+    np.testing.assert_array_equal(shared, compressed(np.tile(row, (4, 1))))
 
 
 def test_a_model_that_has_nothing_to_say_says_nothing_when_drawn_in():

@@ -104,7 +104,8 @@ def histories(interactions: pl.DataFrame, users: Ids, items: Ids, *, seed: int =
     user_rows, item_rows = user_rows[known], item_rows[known]
     values, times = values[known].astype(np.float32), times[known]
     ties = _tie_breaks(user_rows, item_rows, users, items, seed)
-    order = np.lexsort((ties, np.nan_to_num(times, nan=-np.inf), user_rows))
+    keys = pl.DataFrame({"user": user_rows, "time": np.nan_to_num(times, nan=-np.inf), "tie": ties})
+    order = keys.select(pl.arg_sort_by("user", "time", "tie", maintain_order=True)).to_series().to_numpy()
     starts = np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(users)))])
     return Histories(starts, item_rows[order].astype(np.int32), values[order], times[order], len(items))
 

@@ -35,7 +35,7 @@ class Asked:
     def __init__(self, pasts: Histories) -> None:
         self.pasts = pasts
         self._scores: dict[int, tuple[Recommender, np.ndarray]] = {}
-        self._liked: dict[float | None, Asked] = {None: self}
+        self._liked: dict[float, Asked] = {}
 
     def of(self, model: Recommender) -> np.ndarray:
         """Return the model's scores of `pasts`, (users, items); others read them too, so they are not to be changed."""
@@ -48,6 +48,8 @@ class Asked:
 
     def liked(self, relevant_from: float | None) -> Asked:
         """Return the same for what is left of the pasts when only events rated so or better are seen."""
+        if relevant_from is None:
+            return self  # kept beside the others it would hold itself, and its scores, until garbage is collected
         if relevant_from not in self._liked:
             self._liked[relevant_from] = Asked(self.pasts.liked(relevant_from))
         return self._liked[relevant_from]

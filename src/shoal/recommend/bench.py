@@ -22,8 +22,8 @@ from shoal.recommend.tune import HeldOut, climb
 from shoal.seeding import integer
 
 RIDGES = (10.0, 30.0, 100.0, 250.0, 500.0, 1000.0, 2500.0)
-EVENNESS = ((0.0, 0.0), (0.5, 0.25))
-"""Dropout and power of the item-item model: EASE, and what did best on ml-1m (docs/log.md)."""
+EVENNESS = ((0.0, 0.0, False), (0.5, 0.25, False), (0.5, 0.25, True))
+"""Dropout, power and positivity of the item-item model: EASE, and what did best on ml-1m and goodbooks (docs/log.md)."""
 CONFIDENCES = ((5.0, 10.0), (10.0, 5.0), (30.0, 3.0), (100.0, 3.0))
 """Ridge and alpha of the factors, from trusting events much to little."""
 POWERS = (0.25, 0.0)
@@ -138,12 +138,12 @@ class Bench:
         self._tell("events seen", {"liked": tried[self.relevant_from], "all": tried[None]})
         return max(sights, key=tried.__getitem__)
 
-    def _ease(self, l2: float, evenness: tuple[float, float] = EVENNESS[0]) -> ItemItem:
+    def _ease(self, l2: float, evenness: tuple[float, float, bool] = EVENNESS[0]) -> ItemItem:
         return ItemItem(l2, *evenness, max_items=self.settings.max_item_item)
 
     def _item_item(self) -> ItemItem:
         kinds = {kind: self._quality(Liked(self._ease(RIDGES[3], kind), self.sight)) for kind in EVENNESS}
-        self._tell("item_item dropout, power", kinds)
+        self._tell("item_item dropout, power, positive", kinds)
         kind = max(kinds, key=kinds.__getitem__)
         best, tried = climb(RIDGES, 3, lambda l2: self._quality(Liked(self._ease(l2, kind), self.sight)))
         self._tell("item_item l2", tried)

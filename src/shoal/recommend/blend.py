@@ -16,7 +16,7 @@ that played the cold, did worse in the end than text alone (docs/log.md).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -38,6 +38,31 @@ COLD_SHARE = 0.2
 Tensors = dict[str, np.ndarray]
 FEWEST_USERS, FEWEST_FOR_TREES = 20, 100
 """Validation users of a warmth without whom nothing is learnt for it."""
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Scores, and what they were made from.
+
+    Attributes
+    ----------
+    scores : (users, items) float32
+    said : list of (users, items) float32
+        What each model says, on a common footing.
+    weights : (users, models) float32
+    """
+
+    scores: np.ndarray
+    said: list[np.ndarray]
+    weights: np.ndarray
+
+    def take(self, users: np.ndarray) -> Weighed:
+        """Return the same for some users."""
+        return Weighed(self.scores[users], [one[users] for one in self.said], self.weights[users])
+
+    def parts(self, items: np.ndarray) -> np.ndarray:
+        """Return what each model adds to the weighted sum of some warm items (users, n): (users, n, models)."""
+        return np.stack([np.take_along_axis(one, items, 1) for one in self.said], 2) * self.weights[:, None]
 
 
 class Blend:
@@ -124,7 +149,7 @@ class Blend:
         asked = Asked(part.past)
         said = self.said(asked)
         boosted = Boosted(Boosted.enough(part.n)).fit(self.known_)
-        asking = boosted.asking(self.total(self._weighed(said, asked)), said, part.past)
+        asking = boosted.asking(self._weighed(said, asked).scores, said, part.past)
         trees = boosted.learn(asking, part, fold, integer(seed, "trees"))
         features = np.stack(said, axis=2)
         for one, users in enough.items():
@@ -175,39 +200,36 @@ class Blend:
 
     def score_asked(self, asked: Asked) -> np.ndarray:
         """Return the same, from the models' scores that were asked for already."""
-        return self.score_and_parts(asked)[0]
+        return self.weigh(asked).scores
 
-    def score_and_parts(self, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores (users, items), and what each model adds to the weighted sum, (users, items, models)."""
+    def weigh(self, asked: Asked) -> Weighed:
+        """Return the scores, and what they were made from."""
         pasts, bucket = asked.pasts, warmth(asked.pasts.counts)
         users = np.flatnonzero(self.by_trees_[bucket]) if self.boosted_ is not None else np.empty(0, np.int64)
-        said = self.said(asked, np.any(self.weights_[bucket], axis=0) | (len(users) > 0))
-        parts = self._weighed(said, asked)
-        scores = self.total(parts)
+        weighed = self._weighed(self.said(asked, np.any(self.weights_[bucket], axis=0) | (len(users) > 0)), asked)
         if self.boosted_ is not None and len(users):
-            mine = [one[users] for one in said]
-            scores[users] = self.boosted_.reorder(scores[users], mine, pasts.take(users))
-        return scores, parts
+            some = weighed if len(users) == pasts.n_users else weighed.take(users)
+            weighed.scores[users] = self.boosted_.reorder(some.scores, some.said, pasts.take(users))
+        return weighed
 
-    def _weighed(self, said: list[np.ndarray], asked: Asked) -> np.ndarray:
+    def _weighed(self, said: list[np.ndarray], asked: Asked) -> Weighed:
+        """Return the weighted sum; items that no model knows are NaN where there is no text model."""
         pasts, bucket = asked.pasts, warmth(asked.pasts.counts)
-        parts = np.zeros((pasts.n_users, pasts.n_items, len(self.models)), np.float32)
-        for place, scores in enumerate(said):
-            parts[:, :, place] = self.weights_[bucket, place, None] * scores
+        weights = self.weights_[bucket]
+        scores = np.zeros((pasts.n_users, pasts.n_items), np.float32)
+        for place in np.flatnonzero(weights.any(0)):
+            scores += weights[:, place, None] * said[place]
         cold = np.flatnonzero(~self.warm_)
-        if self.text is not None and len(cold):
-            told = self.slopes_[bucket, None] * asked.of(self.text)[:, cold]
-            nobody = pasts.counts == 0
-            if nobody.any():
-                known = parts[nobody][:, self.text.map.warm_].sum(2)
-                told[nobody] = self.text.map.carry(known, self.text.map.weights_of_all()[:, cold])
-            parts[:, cold] = 0
-            parts[:, cold, self.models.index(self.text)] = told
-        return parts
+        if len(cold):
+            scores[:, cold] = np.nan if self.text is None else self._told(scores, cold, asked)
+        return Weighed(scores, said, weights)
 
-    def total(self, parts: np.ndarray) -> np.ndarray:
-        """Add `parts` up: (users, items); items that no model knows are NaN where there is no text model."""
-        scores: np.ndarray = parts.sum(2)
-        if self.text is None:
-            scores[:, ~self.warm_] = np.nan
-        return scores
+    def _told(self, scores: np.ndarray, cold: np.ndarray, asked: Asked) -> np.ndarray:
+        """Return what text says of cold items, (users, cold); for newcomers, of the scores of the warm ones."""
+        assert self.text is not None
+        told: np.ndarray = self.slopes_[warmth(asked.pasts.counts), None] * asked.of(self.text)[:, cold]
+        nobody = asked.pasts.counts == 0
+        if nobody.any():
+            known = scores[nobody][:, self.text.map.warm_]
+            told[nobody] = self.text.map.carry(known, self.text.map.weights_of_all()[:, cold])
+        return told

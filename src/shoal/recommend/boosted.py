@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from shoal.data.histories import Histories
-from shoal.recommend.standard import hide, top
+from shoal.recommend.standard import hide, ordered, top
+from shoal.recommend.trees import Trees
 from shoal.recommend.tune import HeldOut
 
 FOLDS = 4
@@ -63,14 +64,13 @@ class Asking:
         """Return the same for some users."""
         return Asking(self.rows[users], self.open[users], self.features[users])
 
-    def order(self, trees: Any) -> np.ndarray:
+    def order(self, trees: Trees) -> np.ndarray:
         """Return the places of candidates in the order of the trees, (users, candidates); closed ones stay last."""
-        users, candidates, width = self.features.shape
-        told = trees.predict(self.features.reshape(-1, width), num_threads=torch.get_num_threads())
-        told = np.where(self.open, told.reshape(users, candidates), -np.inf)
-        return np.argsort(-told, axis=1, kind="stable")
+        told = trees.predict(self.features.transpose(2, 0, 1).reshape(self.features.shape[2], -1))
+        told = np.where(self.open, told.reshape(self.open.shape), -np.inf)
+        return ordered(told)
 
-    def best(self, trees: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    def best(self, trees: Trees, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the n first item rows by the trees, (users, n), and which of them are open."""
         first = self.order(trees)[:, :n]
         return np.take_along_axis(self.rows, first, 1), np.take_along_axis(self.open, first, 1)
@@ -82,11 +82,11 @@ class Boosted:
     Parameters
     ----------
     candidates : int
-    trees : lightgbm.Booster, optional
+    trees : Trees, optional
         Learnt already.
     """
 
-    def __init__(self, candidates: int, trees: Any = None) -> None:
+    def __init__(self, candidates: int, trees: Trees | None = None) -> None:
         self.candidates, self.trees = candidates, trees
 
     def fit(self, known: np.ndarray) -> Self:
@@ -99,11 +99,12 @@ class Boosted:
         """Return what `tensors` gave; `fit` comes after it."""
         import lightgbm
 
-        return cls(int(tensors["candidates"][0]), lightgbm.Booster(model_str=tensors["trees"].tobytes().decode()))
+        booster = lightgbm.Booster(model_str=tensors["trees"].tobytes().decode())
+        return cls(int(tensors["candidates"][0]), Trees(booster))
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the trees as LightGBM writes them, in bytes, and the number of candidates."""
-        text = self.trees.model_to_string(num_iteration=-1).encode()
+        text = self._grown().booster.model_to_string(num_iteration=-1).encode()
         return {"trees": np.frombuffer(text, np.uint8), "candidates": np.array([self.candidates])}
 
     @staticmethod
@@ -125,14 +126,14 @@ class Boosted:
         scores = hide(scores.copy(), pasts)
         scores[:, self.cold_] = -np.inf
         rows, values = top(scores, min(self.candidates, scores.shape[1]))
-        columns = []
-        for one in said:
-            here = np.take_along_axis(one, rows, 1)
-            columns += [here, np.log1p(_places(here))]
-        known, usual = self.warmth_[rows], self._usual(pasts)[:, None]
-        counts = np.log1p(pasts.counts)[:, None]
-        columns += [known, known - usual, np.broadcast_to(usual, rows.shape), np.broadcast_to(counts, rows.shape)]
-        return Asking(rows, values > -np.inf, np.stack(columns, 2).astype(np.float32))
+        known, usual, counts = self.warmth_[rows], self._usual(pasts)[:, None], np.log1p(pasts.counts)[:, None]
+        columns = np.empty((2 * len(said) + 4, *rows.shape), np.float32)
+        for place, one in enumerate(said):
+            columns[2 * place] = here = np.take_along_axis(one, rows, 1)
+            columns[2 * place + 1] = np.log1p(_places(here))
+        for place, one in enumerate((known, known - usual, usual, counts), 2 * len(said)):
+            columns[place] = one
+        return Asking(rows, values > -np.inf, columns.transpose(1, 2, 0))
 
     def _usual(self, pasts: Histories) -> np.ndarray:
         """Return the mean warmth of the items of each past (users,); of all items where it is empty."""
@@ -167,6 +168,10 @@ class Boosted:
         self.trees = _grow(features, hits, held.n, seed)
         return quality
 
+    def _grown(self) -> Trees:
+        assert self.trees is not None
+        return self.trees
+
     def reorder(self, scores: np.ndarray, said: Sequence[np.ndarray], pasts: Histories) -> np.ndarray:
         """Return scores (users, items) in which each user's candidates have exchanged theirs by the order of the trees.
 
@@ -175,19 +180,19 @@ class Boosted:
         asking = self.asking(scores, said, pasts)
         there = np.take_along_axis(scores, asking.rows, 1)
         scores = scores.copy()
-        np.put_along_axis(scores, np.take_along_axis(asking.rows, asking.order(self.trees), 1), there, 1)
+        np.put_along_axis(scores, np.take_along_axis(asking.rows, asking.order(self._grown()), 1), there, 1)
         return scores
 
 
 def _places(scores: np.ndarray) -> np.ndarray:
     """Return the place of each entry in its row, 0 for the highest."""
-    order = np.argsort(-scores, axis=1, kind="stable")
+    order = ordered(scores)
     places = np.empty_like(order)
     np.put_along_axis(places, order, np.broadcast_to(np.arange(scores.shape[1]), scores.shape), 1)
     return places
 
 
-def _grow(features: np.ndarray, hits: np.ndarray, n: int, seed: int) -> Any:
+def _grow(features: np.ndarray, hits: np.ndarray, n: int, seed: int) -> Trees:
     import lightgbm
 
     users, candidates, width = features.shape
@@ -195,4 +200,4 @@ def _grow(features: np.ndarray, hits: np.ndarray, n: int, seed: int) -> Any:
     table = lightgbm.Dataset(
         features.reshape(-1, width), hits.reshape(-1).astype(np.int32), group=np.full(users, candidates)
     )
-    return lightgbm.train(settings, table, ROUNDS)
+    return Trees(lightgbm.train(settings, table, ROUNDS))

@@ -105,9 +105,8 @@ class BySegment:
             self.popular_[int(segment)] = Popularity(self.popularity.half_life_days).fit(part)
             if segment in won or not self.contested_:
                 share = len(part.items) / max(len(histories.items), 1)
-                own = ItemItem(
-                    max(self.everyone.l2 * share, 1.0), self.everyone.dropout, self.everyone.power, max_items=4_000
-                )
+                like = {name: getattr(self.everyone, name) for name in ("dropout", "power", "positive")}
+                own = ItemItem(max(self.everyone.l2 * share, 1.0), **like, max_items=4_000)
                 self.local_[int(segment)] = own.fit(part)
         return self
 

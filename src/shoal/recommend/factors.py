@@ -6,12 +6,14 @@ items      (items, width)   --solve--> users (users, width)   --score--> users .
 
 from __future__ import annotations
 
-import os
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
+import torch
 from scipy import sparse
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from shoal.data.histories import Histories
 
@@ -68,7 +70,7 @@ class Factors:
         mean = float(self._weights(histories).mean()) if len(histories.items) else 1.0
         self.confidences_ *= self.alpha / mean
         model = self._library()
-        with threadpool_limits(1, "blas"):  # implicit has its own threads
+        with _one_blas_thread():  # implicit has its own threads
             model.fit(self._matrix(histories), show_progress=False)
         self.items_ = np.ascontiguousarray(model.item_factors)
         self.items_[uses == 0] = np.nan
@@ -85,21 +87,21 @@ class Factors:
     def _library(self) -> Any:
         from implicit.cpu.als import AlternatingLeastSquares
 
-        with threadpool_limits(1, "blas"):  # else it warns
+        with _one_blas_thread():  # else it warns
             return AlternatingLeastSquares(
                 factors=self.width,
                 regularization=self.l2,
                 alpha=1.0,
                 iterations=self.iterations,
                 random_state=self.seed,
-                num_threads=os.cpu_count() or 1,
+                num_threads=torch.get_num_threads(),
             )
 
     def users(self, histories: Histories) -> np.ndarray:
         """Return the vectors of users, solved from their pasts: (users, width) float32, 0 without events."""
         model = self._library()
         model.item_factors = np.nan_to_num(self.items_, nan=0.0)
-        with threadpool_limits(1, "blas"):
+        with _one_blas_thread():
             vectors: np.ndarray = model.recalculate_user(np.arange(histories.n_users), self._matrix(histories))
         vectors[histories.counts == 0] = 0
         return vectors
@@ -129,3 +131,15 @@ def _as_used(histories: Histories) -> np.ndarray:
     means = total / np.maximum(np.bincount(histories.users[known], minlength=histories.n_users), 1)
     shares = np.where(known, values, 1.0) / np.where(known, np.maximum(means, 1e-9)[histories.users], 1.0)
     return np.log2(1 + shares).astype(np.float32)
+
+
+def _one_blas_thread() -> AbstractContextManager[Any]:
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return the libraries with threads of their own, looked for once, when implicit has loaded its own."""
+    import implicit.cpu.als  # noqa: F401
+
+    return ThreadpoolController()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from shoal.data.histories import Histories
 
@@ -12,12 +13,7 @@ def standardise(scores: np.ndarray) -> np.ndarray:
 
     A user for whom all known scores are equal, or none is known, gets zeros: that model has nothing to say.
     """
-    known = ~np.isnan(scores)
-    n = np.maximum(known.sum(1, keepdims=True), 1)
-    filled = np.where(known, scores, 0).astype(np.float32)
-    centred = np.where(known, filled - filled.sum(1, keepdims=True) / n, 0)
-    spread = np.sqrt(np.square(centred).sum(1, keepdims=True) / n)
-    return (centred / np.where(spread > 1e-9, spread, 1)).astype(np.float32)
+    return _standardise(torch.from_numpy(np.array(scores, np.float32))).numpy()
 
 
 def compressed(scores: np.ndarray) -> np.ndarray:
@@ -25,11 +21,22 @@ def compressed(scores: np.ndarray) -> np.ndarray:
 
     The order of a user's items stays. Scores of item-item models have long tails, of which a softmax over the
     catalogue makes certainties: on ml-1m the likeliest weights on plain scores find less than item-item alone does
-    (docs/log.md).
+    (docs/log.md). Where one row was broadcast to all users, so is the answer.
     """
-    plain = standardise(scores)
-    drawn = np.log1p(np.abs(plain))
-    return standardise(np.copysign(drawn, plain, out=drawn))
+    if len(scores) > 1 and scores.strides[0] == 0:
+        return np.broadcast_to(compressed(scores[:1]), scores.shape)
+    plain = _standardise(torch.from_numpy(np.array(scores, np.float32)))
+    return _standardise(plain.abs().log1p_().copysign_(plain)).numpy()
+
+
+def _standardise(x: torch.Tensor) -> torch.Tensor:
+    """Return x (users, items) standardised, in place."""
+    missing = x.isnan().sum(1, keepdim=True) if x.sum().isnan() else torch.zeros(len(x), 1)
+    known = (x.shape[1] - missing).clamp_(min=1)
+    x -= x.nansum(1, keepdim=True) / known
+    x.nan_to_num_(0.0)
+    spread = (x.square().sum(1, keepdim=True) / known).sqrt_()
+    return x.div_(torch.where(spread > 1e-9, spread, 1.0))
 
 
 def hide(scores: np.ndarray, histories: Histories) -> np.ndarray:
@@ -45,11 +52,21 @@ def top(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """
     n = min(n, scores.shape[1])
     filled = np.where(np.isnan(scores), np.float32(-3e38), scores)
-    part = np.argpartition(-filled, n - 1, axis=1)[:, :n]
-    values = np.take_along_axis(filled, part, 1)
-    last = values.min(1, keepdims=True)
-    tied = np.flatnonzero((filled >= last).sum(1) > n)  # the border runs through equals, and any of them came in
-    part[tied] = np.argsort(-filled[tied], axis=1, kind="stable")[:, :n]
-    values[tied] = np.take_along_axis(filled[tied], part[tied], 1)
-    order = np.lexsort((part, -values), axis=1)
-    return np.take_along_axis(part, order, 1), np.take_along_axis(values, order, 1)
+    best = torch.from_numpy(filled).topk(min(n + 1, scores.shape[1]), dim=1)
+    values, rows = best.values.numpy(), best.indices.numpy()
+    equal = _equals(values)  # topk takes any of those at the border, and in any order
+    rows[equal, :n] = np.argsort(-filled[equal], axis=1, kind="stable")[:, :n]
+    return rows[:, :n], values[:, :n]
+
+
+def ordered(scores: np.ndarray) -> np.ndarray:
+    """Return the places of each row's scores, the highest first; of equal ones the lower place stands first."""
+    order = np.argsort(-scores, axis=1)
+    equal = _equals(np.take_along_axis(scores, order, 1))
+    order[equal] = np.argsort(-scores[equal], axis=1, kind="stable")  # the other kind is several times as fast
+    return order
+
+
+def _equals(sorted_scores: np.ndarray) -> np.ndarray:
+    """Return in which rows (users,) some scores are the same."""
+    return (sorted_scores[:, 1:] == sorted_scores[:, :-1]).any(1)

@@ -10,6 +10,7 @@ item-item model, the factors, or their blend over to the cold ones.
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Self
 
 import numpy as np
@@ -39,6 +40,7 @@ class TextMap:
 
     def __init__(self, features: np.ndarray, *, l2: float = 1.0, width: float = 1.0, max_items: int = 4_000) -> None:
         self.features, self.l2, self.width, self.max_items = features, l2, width, max_items
+        self._lock = Lock()
 
     def fit(self, histories: Histories) -> Self:
         """Take note of the items that `histories` knows; their kernel is factorised when it is first needed."""
@@ -58,9 +60,10 @@ class TextMap:
 
     def weights_of_all(self) -> np.ndarray:
         """Return M for all items of the catalogue, made once: (warm, items)."""
-        if self._all is None:
-            self._all = self.weights(self.features)
-        return self._all
+        with self._lock:  # whoever asks from another thread meanwhile waits for it
+            if self._all is None:
+                self._all = self.weights(self.features)
+            return self._all
 
     def weights(self, features: np.ndarray) -> np.ndarray:
         """Return M (warm, items) for the items of these features."""
