@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from scipy import sparse
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -18,6 +19,7 @@ from page import cold_users, together
 from peers import ours
 from peers.arena import Arena, judge
 from peers.cold import RANKERS as COLD
+from peers.factors import bm25
 from peers.simple import RP3Beta
 from peers.task import Task
 from peers.worker import answer, compete, contestant, draws
@@ -303,3 +305,14 @@ def test_three_steps_of_a_walk_are_what_the_paper_says():
     expected = back @ step / uses.sum(0) ** 0.5
     np.fill_diagonal(expected, 0)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_weights_by_bm25_are_those_of_implicit_but_for_their_scale():
+    from implicit.nearest_neighbours import bm25_weight
+
+    rng = np.random.default_rng(0)
+    counts = sparse.csr_matrix(rng.integers(1, 500, (30, 12)) * (rng.random((30, 12)) < 0.4), dtype=np.float32)
+    counts = counts[counts.getnnz(1) > 0]
+    ours, theirs = bm25(counts, counts), bm25_weight(counts).tocsr()
+    np.testing.assert_allclose(ours.data, theirs.data / theirs.data.mean(), rtol=1e-5)
+    np.testing.assert_allclose(bm25(counts[:5], counts).toarray(), ours[:5].toarray(), rtol=1e-5)

@@ -28,19 +28,20 @@ BLOCK = 512
 
 @dataclass(frozen=True)
 class Events:
-    """Events in row numbers: (events,) each; rating and time (seconds) are NaN where there is none."""
+    """Events in row numbers: (events,) each; rating and time (seconds) are NaN where there is none, a count is 1."""
 
     users: np.ndarray
     items: np.ndarray
     ratings: np.ndarray
     times: np.ndarray
+    counts: np.ndarray
 
     def liked(self, relevant_from: float | None) -> Events:
         """Return the events rated so or better; all where nobody rated."""
         if relevant_from is None or np.isnan(self.ratings).all():
             return self
         keep = self.ratings >= relevant_from
-        return Events(self.users[keep], self.items[keep], self.ratings[keep], self.times[keep])
+        return Events(*(part[keep] for part in (self.users, self.items, self.ratings, self.times, self.counts)))
 
 
 class Task:
@@ -81,7 +82,13 @@ class Task:
             return table[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
         rows = np.searchsorted(self.users, _ids(table["user_id"]))
-        return Events(rows, self.item_rows(table["item_id"]), number("rating"), number("at"))
+        return Events(
+            rows,
+            self.item_rows(table["item_id"]),
+            number("rating"),
+            number("at"),
+            np.nan_to_num(number("weight"), nan=1.0),
+        )
 
     @property
     def n(self) -> int:
@@ -128,6 +135,13 @@ class Task:
         """Return ones where a user asked about was shown an item, (asked, items)."""
         given = self.given.liked(self.about["relevant_from"] if liked else None)
         return _matrix(given.users, given.items, (len(self.users), len(self.items)))[self.asked]
+
+    def amounts(self, *, liked: bool) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+        """Return how often a user trained on an item, (users, items), and was shown it, (asked, items)."""
+        shape, relevant = (len(self.users), len(self.items)), self.about["relevant_from"] if liked else None
+        train, given = (part.liked(relevant) for part in (self.train, self.given))
+        made = [sparse.csr_matrix((part.counts, (part.users, part.items)), shape) for part in (train, given)]
+        return made[0], made[1][self.asked]
 
     def counts(self, *, liked: bool) -> np.ndarray:
         """Return how many users trained on each item, (items,)."""
