@@ -36,9 +36,15 @@ class ALS(Ranker):
             uses, self.pasts = bm25(uses, uses), bm25(pasts, uses)
         self.model.fit(uses, show_progress=False)
 
+        self.items = self.model.item_factors
+
+    def users(self, task: Task, places: np.ndarray) -> np.ndarray:
+        """Return the vectors of users at these places in `task.asked`, solved from what they were shown."""
+        found: np.ndarray = np.atleast_2d(self.model.recalculate_user(np.arange(len(places)), self.pasts[places]))
+        return found
+
     def score(self, task: Task, places: np.ndarray) -> np.ndarray:
-        users = self.model.recalculate_user(np.arange(len(places)), self.pasts[places])
-        scores: np.ndarray = np.atleast_2d(users) @ self.model.item_factors.T
+        scores: np.ndarray = self.users(task, places) @ self.items.T
         return scores
 
 

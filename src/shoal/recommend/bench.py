@@ -23,7 +23,7 @@ from shoal.seeding import integer
 
 RIDGES = (10.0, 30.0, 100.0, 250.0, 500.0, 1000.0, 2500.0)
 EVENNESS = ((0.0, 0.0, False), (0.5, 0.25, False), (0.5, 0.25, True))
-"""Dropout, power, positive or not, of the item-item model: EASE, the best for ml-1m, and for goodbooks (docs/log.md)."""
+"""Dropout, power, positive or not, of the item-item model: EASE, the best of ml-1m, that of goodbooks (docs/log.md)."""
 CONFIDENCES = ((5.0, 10.0), (10.0, 5.0), (30.0, 3.0), (100.0, 3.0))
 """Ridge and alpha of the factors, from trusting events much to little."""
 POWERS = (0.25, 0.0)
