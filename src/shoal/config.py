@@ -200,6 +200,8 @@ class Recommend(Settings):
     """Width of the matrix factorisation; None lets validation choose among 64, 128 and 256."""
     max_item_item: Annotated[int, Field(ge=10, le=50_000)] = 12_000
     """Items in the item-item model, most used first (memory grows with the square: 12,000 take 1.2 GB)."""
+    traits: bool = True
+    """Whether what the users table tells of people (gender, age, ...) is used, for newcomers above all."""
     trees: bool = True
     """Whether boosted trees may order the blend's candidates; they do only where validation favours them."""
 

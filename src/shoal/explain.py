@@ -30,7 +30,8 @@ def without_each(past: Histories, events: np.ndarray) -> Histories:
     keep[np.arange(n), events] = False
     index = np.tile(np.arange(total), (n, 1))[keep]
     starts = np.arange(n + 1) * (total - 1)
-    return Histories(starts, past.items[index], past.values[index], past.times[index], past.n_items)
+    traits = None if past.traits is None else np.repeat(past.traits, n, axis=0)
+    return Histories(starts, past.items[index], past.values[index], past.times[index], past.n_items, traits)
 
 
 def deletion(past: Histories, effect: Effect, attention: np.ndarray | None = None) -> pl.DataFrame:

@@ -32,7 +32,7 @@ from shoal.tables import ITEM, RANK, RATING, SCORE, SPREAD, USER
 MOST_USERS = 10_000
 """Test users who are ranked for; more are sampled by the seed, and the judgement says so."""
 
-RANKERS = ("blend", "popularity", "trending", "item_item", "factors", "sequence", "text", "by_segment")
+RANKERS = ("blend", "popularity", "trending", "by_traits", "item_item", "factors", "sequence", "text", "by_segment")
 RANKING_METRICS = ("recall", "hit_rate", "mrr", "coverage", "novelty", "diversity")
 RATING_METRICS = ("mae", "accuracy")
 METRICS = {"ndcg": ranking.ndcg, "recall": ranking.recall, "hit_rate": ranking.hit_rate, "mrr": ranking.mrr}

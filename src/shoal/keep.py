@@ -28,6 +28,7 @@ from shoal.model.sequence import Sequence
 from shoal.protocols import Recommender
 from shoal.recommend.blend import Blend
 from shoal.recommend.by_segment import BySegment, Verdict
+from shoal.recommend.by_traits import ByTraits
 from shoal.recommend.factors import Factors
 from shoal.recommend.item_item import ItemItem
 from shoal.recommend.liked import Liked
@@ -209,6 +210,8 @@ def _models(
     models: dict[str, Recommender] = {"popularity": Liked(popularity, sight).fit(everything)}
     if told["half_life_days"] is not None:
         models["trending"] = Liked(Popularity(told["half_life_days"], seed=config.seed), sight).fit(everything)
+    if "by_traits" in told["blend"]:
+        models["by_traits"] = Liked(ByTraits(), sight).fit(everything)
     models |= {"item_item": Liked(everyone, sight), "factors": Liked(factors, sight), "sequence": sequence}
     models["text"] = Text(matrix, [models["item_item"], models["factors"]]).fit(everything)
 

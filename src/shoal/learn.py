@@ -31,6 +31,7 @@ from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories, histories
 from shoal.data.ids import Ids
 from shoal.data.leakage import Split
+from shoal.data.traits import Traits
 from shoal.encode.cache import default_folder, encode_cached
 from shoal.encode.language import settled
 from shoal.encode.open import open_encoder
@@ -194,11 +195,11 @@ def encode_items(texts: Texts, config: Config, around: Around) -> np.ndarray:
 def _inner(data: Dataset, items: Ids, config: Config) -> Inner:
     held = hold_out(data, config, share=config.validation.share, seed=integer(config.seed, "inner"))
     train = held.train.interactions
-    users = sorted_ids(held.test, USER)
+    users, traits = sorted_ids(held.test, USER), Traits(data.users) if config.recommend.traits else None
     return Inner(
-        _rows(train, sorted_ids(train, USER), items, config),
-        _rows(held.given, users, items, config),
-        _rows(held.test, users, items, config),
+        _rows(train, sorted_ids(train, USER), items, config, traits),
+        _rows(held.given, users, items, config, traits),
+        _rows(held.test, users, items, config, traits),
     )
 
 
@@ -223,8 +224,9 @@ def is_set_like(data: Dataset, config: Config) -> bool:
     return not data.has_times or config.validation.protocol in SET_LIKE
 
 
-def _rows(interactions: pl.DataFrame, users: Ids, items: Ids, config: Config) -> Histories:
-    return histories(interactions, users, items, seed=config.seed)
+def _rows(interactions: pl.DataFrame, users: Ids, items: Ids, config: Config, traits: Traits | None) -> Histories:
+    made = histories(interactions, users, items, seed=config.seed)
+    return made if traits is None else replace(made, traits=traits.of(users))
 
 
 def relevance(data: Dataset, config: Config) -> float | None:

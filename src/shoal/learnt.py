@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from shoal.config import Config
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories, histories
 from shoal.data.ids import Ids
+from shoal.data.traits import Traits
 from shoal.model.features import Features
 from shoal.model.rater import Stack
 from shoal.model.sequence import Sequence, blocks
@@ -109,6 +111,11 @@ class Learnt:
     rater: Stack | None
     story: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def traits(self) -> Traits:
+        """What the data tells of users."""
+        return Traits(self.data.users)
+
     @property
     def by_segment(self) -> BySegment:
         """The models of the segments, with their verdicts."""
@@ -117,8 +124,12 @@ class Learnt:
         return model
 
     def pasts(self, interactions: pl.DataFrame, users: Ids) -> Histories:
-        """Return the pasts of `users`; items that are not in the catalogue are left out."""
-        return histories(interactions, users, self.items, seed=self.config.seed)
+        """Return the pasts of `users`; items that are not in the catalogue are left out.
+
+        What is told of users comes from the data's own table of users, of strangers nothing is.
+        """
+        made = histories(interactions, users, self.items, seed=self.config.seed)
+        return replace(made, traits=self.traits.of(users)) if self.config.recommend.traits else made
 
     def segments(self, pasts: Histories) -> tuple[np.ndarray, np.ndarray]:
         """Return segment (users,) int32 and strength (users,) float32."""

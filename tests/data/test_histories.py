@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -141,3 +142,13 @@ def test_stacked_users_keep_their_events(rows, more):
         assert _events(again) == _events(part)
         np.testing.assert_array_equal(again.starts, part.starts)
         np.testing.assert_array_equal(again.times, part.times)
+
+
+@given(rows=PAIRS, n=st.integers(0, 3))
+def test_what_is_told_of_users_stays_with_them(rows, n):
+    told = np.arange(8, dtype=np.int32).reshape(4, 2)
+    past = replace(histories(_table(rows), USERS, ITEMS), traits=told)
+    np.testing.assert_array_equal(past.take(np.array([2, 0])).traits, told[[2, 0]])
+    for part in (past.newest(n), past.liked(20.0), past.where(past.items > 2)):
+        np.testing.assert_array_equal(part.traits, told)
+    np.testing.assert_array_equal(stacked([past, past.take(np.array([1]))]).traits, told[[0, 1, 2, 3, 1]])

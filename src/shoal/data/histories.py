@@ -4,12 +4,13 @@ starts (users + 1,)  --  user u's events stand at starts[u]:starts[u + 1]
 items  (events,)     --  item rows
 values (events,)     --  rating or weight, NaN for a bare event
 times  (events,)     --  days since 1970, NaN where unknown
+traits (users, ...)  --  what is told of users (`shoal.data.traits`), None where nothing is
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -31,6 +32,7 @@ class Histories:
     values: np.ndarray
     times: np.ndarray
     n_items: int
+    traits: np.ndarray | None = None
 
     @property
     def n_users(self) -> int:
@@ -49,10 +51,11 @@ class Histories:
 
     def take(self, users: np.ndarray) -> Histories:
         """Return the histories of some users, in that order."""
-        return self.slices(self.starts[users], self.starts[np.asarray(users) + 1])
+        taken = self.slices(self.starts[users], self.starts[np.asarray(users) + 1])
+        return taken if self.traits is None else replace(taken, traits=self.traits[users])
 
     def slices(self, first: np.ndarray, last: np.ndarray) -> Histories:
-        """Return histories made of the events first[i]:last[i] of this one, one for each i."""
+        """Return histories made of the events first[i]:last[i] of this one, one for each i, without traits."""
         counts = last - first
         starts = np.concatenate([[0], np.cumsum(counts)])
         index = np.arange(starts[-1]) + np.repeat(first - starts[:-1], counts)
@@ -61,13 +64,13 @@ class Histories:
     def newest(self, n: int) -> Histories:
         """Return each user's newest n events."""
         last = self.starts[1:]
-        return self.slices(np.maximum(self.starts[:-1], last - n), last)
+        return replace(self.slices(np.maximum(self.starts[:-1], last - n), last), traits=self.traits)
 
     def where(self, keep: np.ndarray) -> Histories:
         """Return the events for which `keep` (events,) is true; users stay, with fewer events."""
         counts = np.bincount(self.users[keep], minlength=self.n_users)
         starts = np.concatenate([[0], np.cumsum(counts)])
-        return Histories(starts, self.items[keep], self.values[keep], self.times[keep], self.n_items)
+        return Histories(starts, self.items[keep], self.values[keep], self.times[keep], self.n_items, self.traits)
 
     def liked(self, relevant_from: float | None) -> Histories:
         """Return the events with a value of at least `relevant_from`; all of them when it is None."""
@@ -80,10 +83,11 @@ class Histories:
 
 
 def stacked(parts: Sequence[Histories]) -> Histories:
-    """Return the users of all parts, one part below the other; they have one catalogue."""
+    """Return the users of all parts, one part below the other; they have one catalogue, and traits all or none."""
     starts = np.concatenate([[0], np.cumsum(np.concatenate([part.counts for part in parts]))])
     items, values, times = (np.concatenate([getattr(p, name) for p in parts]) for name in ("items", "values", "times"))
-    return Histories(starts, items, values, times, parts[0].n_items)
+    traits = None if parts[0].traits is None else np.concatenate([part.traits for part in parts])
+    return Histories(starts, items, values, times, parts[0].n_items, traits)
 
 
 def histories(interactions: pl.DataFrame, users: Ids, items: Ids, *, seed: int = 0) -> Histories:

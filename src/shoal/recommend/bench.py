@@ -13,6 +13,7 @@ from shoal.progress import Progress
 from shoal.protocols import Recommender
 from shoal.recommend.blend import Blend
 from shoal.recommend.by_segment import BySegment
+from shoal.recommend.by_traits import ByTraits
 from shoal.recommend.factors import Factors
 from shoal.recommend.item_item import ItemItem
 from shoal.recommend.liked import Liked
@@ -31,7 +32,7 @@ POWERS = (0.25, 0.0)
 WIDTHS, WIDE = (64, 128, 256), (30.0, 10.0)
 """Numbers of factors, and a ridge and alpha to try besides where they are many."""
 HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
-ORDER = ("popularity", "trending", "item_item", "factors", "sequence", "text", "by_segment")
+ORDER = ("popularity", "trending", "by_traits", "item_item", "factors", "sequence", "text", "by_segment")
 """Models read only those before them."""
 
 
@@ -93,6 +94,8 @@ class Bench:
         trending = self._trending()
         if trending is not None:
             models["trending"] = Liked(trending, self.sight)
+        if self.train.traits is not None:
+            models["by_traits"] = Liked(ByTraits(), self.sight)
         models["item_item"] = Liked(everyone, self.sight)
         models["factors"] = Liked(self._factors(), self.sight)
         models["sequence"] = sequence

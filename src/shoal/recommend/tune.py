@@ -124,7 +124,7 @@ def _joined(one: Histories, other: Histories) -> Histories:
         np.concatenate([getattr(part, name) for part in (one, other)]) for name in ("users", "items", "values", "times")
     )
     order = np.lexsort((np.nan_to_num(times, nan=-np.inf), users))
-    return Histories(one.starts + other.starts, items[order], values[order], times[order], one.n_items)
+    return Histories(one.starts + other.starts, items[order], values[order], times[order], one.n_items, one.traits)
 
 
 def climb(ladder: Sequence[Any], start: int, quality: Callable[[Any], float]) -> tuple[Any, dict[Any, float]]:
