@@ -2,7 +2,7 @@
 
     python benchmarks/compare.py ranking demo --protocol strong --n 100 --results runs/bench
     python benchmarks/compare.py rating ../shared/data/ml-1m --share 0.1
-    python benchmarks/compare.py ranking demo --protocol temporal --only EASE ALS Shoal
+    python benchmarks/compare.py ranking demo --protocol temporal --only EASE ALS Shoal "Shoal quick"
 
 Each contestant runs in a process of its own, which is shown a folder without what is to be predicted (peers/task.py),
 and has the same number of trials. What was answered already is not asked again. A contestant that cannot run is listed
@@ -28,15 +28,15 @@ import shoal
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = ROOT / "benchmarks" / "peers" / "worker.py"
 RANKERS = (
-    "popularity", "decayed popularity", "ItemKNN", "RP3beta", "EASE", "SLIM", "ALS", "BPR", "LightFM", "SASRec", OURS,
+    "popularity", "decayed popularity", "ItemKNN", "RP3beta", "EASE", "SLIM", "ALS", "BPR", "LightFM", "SASRec", "Shoal",
 )  # fmt: skip
-COLD_ITEM = ("popularity", "nearest texts", "TF-IDF to ALS", "vectors to ALS", OURS)
-COLD_USER = ("popularity", "decayed popularity", "ItemKNN", "RP3beta", "EASE", "ALS", OURS)
+COLD_ITEM = ("popularity", "nearest texts", "TF-IDF to ALS", "vectors to ALS", "Shoal")
+COLD_USER = ("popularity", "decayed popularity", "ItemKNN", "RP3beta", "EASE", "ALS", "Shoal")
 RATERS = (
-    "bias", "Surprise SVD", "Surprise SVD++", "Cornac BiasMF", "myFM", "myFM SVD++ side", "myFM ordered probit", OURS,
+    "bias", "Surprise SVD", "Surprise SVD++", "Cornac BiasMF", "myFM", "myFM SVD++ side", "myFM ordered probit", "Shoal",
 )  # fmt: skip
 BY_PROTOCOL = {"cold-item": COLD_ITEM, "cold-user": COLD_USER}
-HOMES = {OURS: "shoal", "SASRec": "rectools"}
+HOMES = dict.fromkeys(OURS, "shoal") | {"SASRec": "rectools"}
 """Whose environment a contestant runs in; the others are peers."""
 
 

@@ -61,7 +61,7 @@ def section(report: dict[str, Any]) -> list[str]:
     lines += ["", f"| | {metric} | 95 % interval | less the best peer | trials s | fit s | ask s | GB |"]
     lines += ["|---|---|---|---|---|---|---|---|"]
     for row in report["table"]:
-        one, mark = told[row["model"]], "**" if row["model"] == "Shoal" else ""
+        one, mark = told[row["model"]], "**" if row["model"].startswith("Shoal") else ""
         seconds = " | ".join(f"{one['seconds'][k]:.0f}" for k in ("tune", "fit", "predict"))
         lead = difference(row) if "lead" in row else "best peer"
         interval = f"{row['low']:.4f} to {row['high']:.4f}"
@@ -93,7 +93,7 @@ def cold_users(reports: list[dict[str, Any]]) -> list[str]:
     lines += ["|---|---|---|---|---|---|"]
     for report in sorted(reports, key=lambda r: (r["asked"]["order"], r["asked"]["shown"])):
         ours = next((row for row in report["table"] if row["model"] == "Shoal"), None)
-        peers = [row for row in report["table"] if row["model"] != "Shoal"]
+        peers = [row for row in report["table"] if not row["model"].startswith("Shoal")]
         if ours is None or not peers:
             continue
         best = ", ".join(row["model"] for row in peers if row["value"] == peers[0]["value"])

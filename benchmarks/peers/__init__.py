@@ -6,7 +6,7 @@
     factors   implicit, LensKit and RecTools behind the same face
     cold      texts for items that nobody has used
     rating    Surprise, Cornac and myFM
-    ours      Shoal
+    ours      Shoal, with usual, quick or full effort
 
 Nothing here imports shoal but `ours`, so that peers run in environments of their own (requirements*.txt).
 """

@@ -26,7 +26,8 @@ from shoal.evaluate.per_user import PerUser, intervals
 from shoal.learn import Around, encode_items, texts_of
 from shoal.tables import AT, ITEM, RATING, USER
 
-OURS = "Shoal"
+OURS = {"Shoal": "usual", "Shoal quick": "quick", "Shoal full": "full"}
+"""Shoal as contestants, by effort; the first one stands in every list, the others where they are asked for by name."""
 INNER_SHARE = 0.1
 
 
@@ -156,7 +157,7 @@ def judge(arena: Arena, answers: dict[str, pl.DataFrame]) -> list[dict[str, Any]
         for name, table in answers.items()
     }
     order = sorted(found, key=lambda name: found[name].mean * (1 if lower else -1))
-    peers = [name for name in order if name != OURS]
+    peers = [name for name in order if name not in OURS]
     best = peers[0] if peers else None
     bounds = dict(zip(order, intervals([found[name] for name in order], arena.seed), strict=True))
     others = [name for name in order if best is not None and name != best]

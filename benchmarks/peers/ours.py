@@ -31,8 +31,8 @@ from shoal.tables import ITEM, USER
 LEARNT_FROM = ("train", "items", "users")
 
 
-def compete(folder: Path, fits: Path | None = None) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """Return the answer of `shoal.learn` with its defaults, and what is told of it.
+def compete(folder: Path, fits: Path | None = None, effort: str = "usual") -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Return the answer of `shoal.learn` with the settings of an effort, and what is told of it.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def compete(folder: Path, fits: Path | None = None) -> tuple[pl.DataFrame, dict[
         that it took when it was made, and as reused.
     """
     about = json.loads((folder / "task.json").read_text(encoding="utf-8"))
-    config = as_asked(Config(seed=about["seed"]), about["protocol"])
+    config = as_asked(Config(seed=about["seed"], effort=effort), about["protocol"])  # type: ignore[arg-type]
     if fits is None:
         learnt, seconds, reused, peak = *fit(folder, about, config), False, 0.0
     else:

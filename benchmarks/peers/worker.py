@@ -91,10 +91,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fits", type=Path, help="where Shoal keeps its fits")
     options = parser.parse_args()
-    if options.name == "Shoal":
-        from peers import ours
+    if options.name.startswith("Shoal"):
+        from peers import arena, ours
 
-        table, told = ours.compete(options.task, options.fits)
+        table, told = ours.compete(options.task, options.fits, arena.OURS[options.name])
     else:
         from peers.task import Task
 
