@@ -28,12 +28,14 @@ import shoal
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = ROOT / "benchmarks" / "peers" / "worker.py"
 RANKERS = (
-    "popularity", "decayed popularity", "ItemKNN", "RP3beta", "EASE", "SLIM", "ALS", "BPR", "LightFM", "SASRec", "Shoal",
+    "popularity", "decayed popularity", "ItemKNN", "RP3beta", "EASE", "SLIM", "ALS", "BPR", "LightFM", "SASRec",
+    "Shoal",
 )  # fmt: skip
 COLD_ITEM = ("popularity", "nearest texts", "TF-IDF to ALS", "vectors to ALS", "Shoal")
 COLD_USER = ("popularity", "decayed popularity", "ItemKNN", "RP3beta", "EASE", "ALS", "Shoal")
 RATERS = (
-    "bias", "Surprise SVD", "Surprise SVD++", "Cornac BiasMF", "myFM", "myFM SVD++ side", "myFM ordered probit", "Shoal",
+    "bias", "Surprise SVD", "Surprise SVD++", "Cornac BiasMF", "myFM", "myFM SVD++ side", "myFM ordered probit",
+    "Shoal",
 )  # fmt: skip
 BY_PROTOCOL = {"cold-item": COLD_ITEM, "cold-user": COLD_USER}
 HOMES = dict.fromkeys(OURS, "shoal") | {"SASRec": "rectools"}

@@ -224,12 +224,11 @@ def test_a_fit_is_another_where_anything_that_it_is_made_from_differs(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_fit_that_was_kept_gives_the_answer_of_the_one_that_was_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(ours, "Config", lambda seed: Config(seed=seed, effort="quick"))
+def test_a_fit_that_was_kept_gives_the_answer_of_the_one_that_was_not(tmp_path):
     arena("cold-user", shown=3).write(tmp_path / "task")
-    fresh, told = ours.compete(tmp_path / "task")
-    first, made = ours.compete(tmp_path / "task", tmp_path / "fits")
-    second, again = ours.compete(tmp_path / "task", tmp_path / "fits")
+    fresh, told = ours.compete(tmp_path / "task", effort="quick")
+    first, made = ours.compete(tmp_path / "task", tmp_path / "fits", "quick")
+    second, again = ours.compete(tmp_path / "task", tmp_path / "fits", "quick")
     assert (told["reused"], made["reused"], again["reused"]) == (False, False, True)
     assert again["seconds"]["fit"] == made["seconds"]["fit"] > 0
     assert fresh.equals(first)
