@@ -209,7 +209,7 @@ class Recommend(Settings):
 class Rate(Settings):
     """The factor model of ratings; the other experts need no settings."""
 
-    width: Annotated[int, Field(ge=1, le=512)] = 16
+    width: Annotated[int, Field(ge=1, le=512)] = 24
     """Factors beside the offsets."""
     sweeps: Annotated[int, Field(ge=1, le=1000)] = 30
     """Rounds of learning."""
@@ -233,7 +233,7 @@ EFFORTS: dict[Any, dict[str, dict[str, Any]]] = {
         "rate": {"width": 12, "sweeps": 20, "starts": 1},
     },
     "usual": {},
-    "full": {"train": {"epochs": 100, "patience": 8}, "rate": {"width": 32, "sweeps": 40, "starts": 4}},
+    "full": {"train": {"epochs": 100, "patience": 8}, "rate": {"width": 48, "sweeps": 25, "starts": 4}},
 }
 """Settings by effort, where they differ from the defaults."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,26 @@ def test_what_was_rated_at_all_speaks_where_ratings_do_not():
     said = model.predict(strangers, np.repeat(np.arange(20), 10), np.tile(np.arange(30, ITEMS), 20)).reshape(20, 10)
     assert (said[camp[:20] == 1] > 3.5).all()
     assert (said[camp[:20] == 0] < 2.5).all()
+
+
+def test_what_is_told_of_a_stranger_speaks_for_how_people_like_that_rate():
+    """Those of value 1 love the first half of the items, those of value 0 the second; the second trait says nothing."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 2, 300)
+    halves = np.where(np.arange(ITEMS) < ITEMS // 2, 1, -1)
+    table = 3 + np.where(kind == 1, 1, -1)[:, None] * halves + rng.normal(0, 0.3, (300, ITEMS))
+    traits = np.stack([kind, rng.integers(0, 4, 300)], 1).astype(np.int32)
+    past = replace(rated(rng.random((300, ITEMS)) < 0.3, table), traits=traits)
+    model = Latent(BLANK, width=2).fit(past)
+    strangers = replace(past.take(np.zeros(4, np.int64)).newest(0), traits=np.array([[0, 1], [1, 1], [-1, -1], [1, 9]]))
+    said = [model.predict(strangers, np.full(ITEMS, user), np.arange(ITEMS)) @ halves / ITEMS for user in range(4)]
+    assert said[0] < -0.8
+    assert said[1] > 0.8
+    assert abs(said[2]) < 0.3
+    assert said[3] == pytest.approx(said[1], abs=0.2)
+    again = Latent(BLANK, width=2).restore(model.tensors())
+    np.testing.assert_allclose(again.users(strangers), model.users(strangers), atol=1e-5)
+    np.testing.assert_allclose(model.users(replace(strangers, traits=None))[0], model.users(strangers)[2], atol=1e-9)
 
 
 def test_a_direction_in_which_training_users_do_not_differ_says_nothing_of_a_stranger():

@@ -2,7 +2,7 @@
 
     rating(i, j) = mean + a_i0 + b_j0 + a_i . b_j + noise
     b_j ~ N(C' [1, f_j, log n_j, g_j], .)      f: text, labels, numbers; n: ratings; g: who rated it, in few directions
-    a_i ~ N(B' [1, h_i], .)                    h: what the user rated, in the same directions
+    a_i ~ N(B' [1, h_i, t_i], .)               h: what the user rated, in the same directions; t: what is told of them
 
 Posteriors by variational inference, priors by empirical Bayes. It stands where a factorisation machine with SVD++
 features and side information would: what a user chose to rate speaks beside how they rated it. A user's factors are
@@ -25,6 +25,8 @@ REFIT_SWEEPS = 10
 """Rounds when fitted again, on a little more data: it goes on from where it was."""
 SMOOTH_USERS, SMOOTH_ITEMS = 1.0, 3.0
 """Ratings added to a user's and an item's count before the implicit directions are found."""
+USERS_A_DIRECTION, DIRECTIONS = 40, (16, 64)
+"""On ml-1m 64 directions do better than 16 or 32, on ml-latest-small 16 did better than 32 (docs/log.md)."""
 PULL, PULLED_TO = 100.0, 0.05
 """Rows at this variance beside the real ones, when a prior's covariance is estimated."""
 TEMPER = 1.05
@@ -39,8 +41,8 @@ class Latent:
     features : (items, features) float32
     width : int
         Factors beside the offset.
-    directions : int
-        Implicit directions.
+    directions : int, optional
+        Implicit directions; None: one for each `USERS_A_DIRECTION` users, within `DIRECTIONS`.
     sweeps : int
         Rounds of learning, when first fitted.
     seed : int
@@ -56,7 +58,7 @@ class Latent:
     noise_: float
 
     def __init__(
-        self, features: np.ndarray, *, width: int = 16, directions: int = 16, sweeps: int = 30, seed: int = 0
+        self, features: np.ndarray, *, width: int = 16, directions: int | None = None, sweeps: int = 30, seed: int = 0
     ) -> None:
         self.features, self.width, self.directions = features.astype(np.float64), width, directions
         self.sweeps, self.seed = sweeps, seed
@@ -66,6 +68,8 @@ class Latent:
         counts = np.bincount(histories.items, minlength=histories.n_items)
         rated = counts > 0
         self._find_directions(histories, counts)
+        traits = histories.traits if histories.traits is not None else np.empty((histories.n_users, 0), np.int32)
+        self.levels_ = traits.max(0, initial=-1) + 1
         self.mean_ = float(histories.values.mean(dtype=np.float64))
         self.unit_ = max(float(histories.values.std(dtype=np.float64)), 1e-6)  # priors are in spreads of the ratings
         values, there = self._matrices(histories)
@@ -130,7 +134,9 @@ class Latent:
         """Find the main directions of who rated what, whatever the rating."""
         scaled = sparse.diags(1 / np.sqrt(histories.counts + SMOOTH_USERS)) @ histories.matrix().astype(np.float64)
         scaled = scaled @ sparse.diags(1 / np.sqrt(counts + SMOOTH_ITEMS))
-        wanted = min(self.directions, min(scaled.shape) - 1)
+        low, high = DIRECTIONS
+        directions = self.directions or int(np.clip(histories.n_users // USERS_A_DIRECTION, low, high))
+        wanted = min(directions, min(scaled.shape) - 1)
         if wanted < 1:
             self.projection_ = self.item_directions_ = np.zeros((histories.n_items, 1))
         else:
@@ -150,7 +156,13 @@ class Latent:
 
     def _user_design(self, pasts: Histories) -> np.ndarray:
         where = (self._raw(pasts) - self.center_) / self.scale_ * 0.5
-        return np.concatenate([np.ones((pasts.n_users, 1)), where], axis=1)
+        return np.concatenate([np.ones((pasts.n_users, 1)), where, *self._told(pasts)], axis=1)
+
+    def _told(self, pasts: Histories) -> list[np.ndarray]:
+        """Return a column of ones and zeros for each value that training users had; zeros where nothing is told."""
+        if pasts.traits is None:
+            return [np.zeros((pasts.n_users, int(self.levels_.sum())))]
+        return [codes[:, None] == np.arange(n) for codes, n in zip(pasts.traits.T, self.levels_, strict=True)]
 
     def _item_design(self, counts: np.ndarray) -> np.ndarray:
         popular = (np.log1p(counts) - np.log1p(counts).mean())[:, None] * 0.5
@@ -159,7 +171,7 @@ class Latent:
         beside = beside.clip(rated.min(0), rated.max(0))  # unseen items lie at the edge of what was seen, not beyond it
         return np.concatenate([np.ones((len(counts), 1)), self.features, beside], axis=1)
 
-    KEPT = ("items_", "spreads_", "user_map_", "user_precision_", "projection_", "center_", "scale_")
+    KEPT = ("items_", "spreads_", "user_map_", "user_precision_", "projection_", "center_", "scale_", "levels_")
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return what predicting needs; covariances as float32, they are most of it."""
@@ -170,7 +182,9 @@ class Latent:
     def restore(self, tensors: dict[str, np.ndarray]) -> Self:
         """Take back what `tensors` gave."""
         for name in self.KEPT:
-            setattr(self, name, tensors[name.rstrip("_")].astype(np.float64))
+            if name != "levels_":
+                setattr(self, name, tensors[name.rstrip("_")].astype(np.float64))
+        self.levels_ = tensors.get("levels", np.zeros(0, np.int64))  # runs of before knew of none
         self.mean_, self.unit_, self.noise_ = (float(x) for x in tensors["numbers"])
         return self
 
