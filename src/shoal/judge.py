@@ -32,7 +32,18 @@ from shoal.tables import ITEM, RANK, RATING, SCORE, SPREAD, USER
 MOST_USERS = 10_000
 """Test users who are ranked for; more are sampled by the seed, and the judgement says so."""
 
-RANKERS = ("blend", "popularity", "trending", "by_traits", "item_item", "factors", "sequence", "text", "by_segment")
+RANKERS = (
+    "blend",
+    "popularity",
+    "trending",
+    "by_traits",
+    "item_item",
+    "walks",
+    "factors",
+    "sequence",
+    "text",
+    "by_segment",
+)
 RANKING_METRICS = ("recall", "hit_rate", "mrr", "coverage", "novelty", "diversity")
 RATING_METRICS = ("mae", "accuracy")
 METRICS = {"ndcg": ranking.ndcg, "recall": ranking.recall, "hit_rate": ranking.hit_rate, "mrr": ranking.mrr}
@@ -169,11 +180,14 @@ def check_n(n: int) -> None:
 
 
 def as_asked(config: Config, protocol: str) -> Config:
-    """Tune on the kind of question that will be asked, unless the settings say otherwise."""
-    if config.validation.protocol != "auto" or protocol in ("cold-item", "cold-user"):
+    """Tune on the kind of question that will be asked, unless the settings say otherwise.
+
+    Cold users are asked for all that they went on to do, and so are the users that are held out whole (strong).
+    """
+    if config.validation.protocol != "auto" or protocol == "cold-item":
         return config
     values = config.model_dump()
-    values["validation"]["protocol"] = protocol
+    values["validation"]["protocol"] = "strong" if protocol == "cold-user" else protocol
     return Config(**values)
 
 

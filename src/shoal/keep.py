@@ -34,6 +34,7 @@ from shoal.recommend.item_item import ItemItem
 from shoal.recommend.liked import Liked
 from shoal.recommend.popularity import Popularity
 from shoal.recommend.text import Text
+from shoal.recommend.walks import Walks
 from shoal.segment.cluster import Segmentation
 from shoal.store import artifacts
 from shoal.tables import ITEM, USER
@@ -110,6 +111,7 @@ def _tensors(learnt: Learnt) -> Tensors:
         "features": learnt.features.tensors(),
         "segmentation": learnt.segmentation.tensors(),
         "item_item": everyone.tensors(),
+        "walks": learnt.models["walks"].model.tensors(),  # type: ignore[attr-defined]
         "factors": factors.tensors(),
         "blend": learnt.blend.tensors(),
     }
@@ -127,6 +129,7 @@ def _document(learnt: Learnt) -> dict[str, Any]:
         "sight": local.sight,
         "values": {"mean": values.mean, "spread": values.spread, "log": values.log},
         "item_item": {name: getattr(everyone, name) for name in ("l2", "dropout", "power", "positive", "max_items")},
+        "walks": {name: getattr(learnt.models["walks"].model, name) for name in ("alpha", "beta", "max_items")},  # type: ignore[attr-defined]
         "factors": {name: getattr(factors, name) for name in ("width", "l2", "alpha", "power", "counts")},
         "half_life_days": trending.model.half_life_days if isinstance(trending, Liked) else None,  # type: ignore[attr-defined]
         "blend": [m.name for m in learnt.blend.models],
@@ -213,6 +216,8 @@ def _models(
     if "by_traits" in told["blend"]:
         models["by_traits"] = Liked(ByTraits(), sight).fit(everything)
     models |= {"item_item": Liked(everyone, sight), "factors": Liked(factors, sight), "sequence": sequence}
+    if "walks" in told:  # runs of before have none
+        models["walks"] = Liked(Walks(**told["walks"]).restore(kept.tensors["walks"]), sight)
     models["text"] = Text(matrix, [models["item_item"], models["factors"]]).fit(everything)
 
     def place(pasts: Histories) -> np.ndarray:

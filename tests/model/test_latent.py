@@ -95,8 +95,8 @@ def test_what_is_told_of_a_stranger_speaks_for_how_people_like_that_rate():
     model = Latent(BLANK, width=2).fit(past)
     strangers = replace(past.take(np.zeros(4, np.int64)).newest(0), traits=np.array([[0, 1], [1, 1], [-1, -1], [1, 9]]))
     said = [model.predict(strangers, np.full(ITEMS, user), np.arange(ITEMS)) @ halves / ITEMS for user in range(4)]
-    assert said[0] < -0.8
-    assert said[1] > 0.8
+    assert said[0] < -0.6
+    assert said[1] > 0.6
     assert abs(said[2]) < 0.3
     assert said[3] == pytest.approx(said[1], abs=0.2)
     again = Latent(BLANK, width=2).restore(model.tensors())

@@ -102,7 +102,7 @@ def test_the_bench_tunes_every_model_and_tells_what_it_tried(asked):
     bench = Bench(train, held, Recommend(factors=8), 4.0, 0, Progress())
     models = bench.models(features, Tower(), lambda past: np.zeros(past.n_users, np.int32))
     blend = bench.blend(models)
-    assert set(models) == {"popularity", "trending", "item_item", "factors", "sequence", "text", "by_segment"}
+    assert set(models) == {"popularity", "trending", "item_item", "walks", "factors", "sequence", "text", "by_segment"}
     tried = {
         "events seen",
         "item_item dropout, power, positive",
@@ -110,7 +110,7 @@ def test_the_bench_tunes_every_model_and_tells_what_it_tried(asked):
         "factors l2, alpha",
         "factors power, counts",
     }
-    tried |= {"half-life in days"}
+    tried |= {"half-life in days", "walks beta", "walks alpha"}
     assert tried | {"blend"} == set(bench.story)
     assert {m.name for m in blend.models} - {"by_segment"} == set(models) - {"by_segment"}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,11 +17,13 @@ from shoal.model.pasts import Values
 from shoal.model.sequence import Sequence
 from shoal.recommend.blend import Blend
 from shoal.recommend.by_segment import BySegment
+from shoal.recommend.by_traits import ByTraits
 from shoal.recommend.factors import Factors
 from shoal.recommend.item_item import ItemItem
 from shoal.recommend.liked import Liked
 from shoal.recommend.popularity import Popularity
 from shoal.recommend.text import Text
+from shoal.recommend.walks import Walks
 
 FEATURES = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
 
@@ -73,6 +77,8 @@ MODELS = {
     "popularity": Popularity,
     "trending": lambda: Popularity(30.0),
     "item_item": lambda: ItemItem(20.0),
+    "walks": Walks,
+    "by_traits": ByTraits,
     "factors": lambda: Factors(8, seed=3),
     "liked item_item": lambda: Liked(ItemItem(20.0), 4.0),
     "sequence": sequence,
@@ -85,7 +91,8 @@ MODELS = {
 @pytest.fixture(scope="module")
 def past() -> Histories:
     data, _ = planted_world(users=80, items=60, segments=2, events_per_user=12, seed=5)
-    return histories(data.interactions, Ids(sorted(data.users["user_id"].cast(str))), Ids(data.items["item_id"]))
+    made = histories(data.interactions, Ids(sorted(data.users["user_id"].cast(str))), Ids(data.items["item_id"]))
+    return replace(made, traits=np.random.default_rng(5).integers(-1, 3, (80, 2)).astype(np.int32))
 
 
 @pytest.fixture(params=MODELS)
@@ -126,7 +133,7 @@ class TestEveryRecommender:
     def test_a_user_without_a_past_gets_numbers_or_an_honest_nan(self, name, past):
         nobody = past.where(np.zeros(len(past.items), bool)).take(np.array([0, 1]))
         scores = MODELS[name]().fit(past).score(nobody)
-        if name in ("popularity", "trending", "sequence", "blend"):
+        if name in ("popularity", "trending", "by_traits", "sequence", "blend"):
             assert np.isfinite(scores).any()
         else:
             assert np.isnan(scores).all()

@@ -20,11 +20,14 @@ from shoal.recommend.liked import Liked
 from shoal.recommend.popularity import Popularity
 from shoal.recommend.text import Text
 from shoal.recommend.tune import HeldOut, climb
+from shoal.recommend.walks import Walks
 from shoal.seeding import integer
 
 RIDGES = (10.0, 30.0, 100.0, 250.0, 500.0, 1000.0, 2500.0)
 EVENNESS = ((0.0, 0.0, False), (0.5, 0.25, False), (0.5, 0.25, True))
 """Dropout, power, positive or not, of the item-item model: EASE, the best of ml-1m, that of goodbooks (docs/log.md)."""
+STEPS, DISCOUNTS = (0.8, 1.0), (0.2, 0.4, 0.6)
+"""Alpha and beta of the walks."""
 CONFIDENCES = ((5.0, 10.0), (10.0, 5.0), (30.0, 3.0), (100.0, 3.0))
 """Ridge and alpha of the factors, from trusting events much to little."""
 POWERS = (0.25, 0.0)
@@ -32,7 +35,7 @@ POWERS = (0.25, 0.0)
 WIDTHS, WIDE = (64, 128, 256), (30.0, 10.0)
 """Numbers of factors, and a ridge and alpha to try besides where they are many."""
 HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
-ORDER = ("popularity", "trending", "by_traits", "item_item", "factors", "sequence", "text", "by_segment")
+ORDER = ("popularity", "trending", "by_traits", "item_item", "walks", "factors", "sequence", "text", "by_segment")
 """Models read only those before them."""
 
 
@@ -97,6 +100,7 @@ class Bench:
         if self.train.traits is not None:
             models["by_traits"] = Liked(ByTraits(), self.sight)
         models["item_item"] = Liked(everyone, self.sight)
+        models["walks"] = Liked(self._walks(), self.sight)
         models["factors"] = Liked(self._factors(), self.sight)
         models["sequence"] = sequence
         models["text"] = Text(features, [models["item_item"], models["factors"]])
@@ -151,6 +155,16 @@ class Bench:
         best, tried = climb(RIDGES, 3, lambda l2: self._quality(Liked(self._ease(l2, kind), self.sight)))
         self._tell("item_item l2", tried)
         return self._ease(best, kind)
+
+    def _walks(self) -> Walks:
+        def quality(alpha: float, beta: float) -> float:
+            return self._quality(Liked(Walks(alpha, beta, max_items=self.settings.max_item_item), self.sight))
+
+        beta, tried = climb(DISCOUNTS, 1, lambda beta: quality(STEPS[0], beta))
+        self._tell("walks beta", tried)
+        alphas = {STEPS[0]: tried[beta]} | {alpha: quality(alpha, beta) for alpha in STEPS[1:]}
+        self._tell("walks alpha", alphas)
+        return Walks(max(alphas, key=alphas.__getitem__), beta, max_items=self.settings.max_item_item)
 
     def _factors(self) -> Factors:
         """Tune the confidence of the factors, what it depends on, and, unless the settings say how many, their number.
