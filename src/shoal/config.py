@@ -197,7 +197,7 @@ class Recommend(Settings):
     half_life_days: Annotated[float, Field(gt=0)] | None = None
     """Half-life of popularity; None lets validation choose, and ignores age where there are no times."""
     factors: Annotated[int, Field(ge=2, le=1024)] | None = None
-    """Width of the matrix factorisation; None lets validation choose among 64, 128 and 256."""
+    """Width of the matrix factorisation; None lets validation choose among 64, 128, 256 and 512."""
     max_item_item: Annotated[int, Field(ge=10, le=50_000)] = 12_000
     """Items in the item-item model, most used first (memory grows with the square: 12,000 take 1.2 GB)."""
     traits: bool = True

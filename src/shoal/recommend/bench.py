@@ -28,11 +28,11 @@ EVENNESS = ((0.0, 0.0, False), (0.5, 0.25, False), (0.5, 0.25, True))
 """Dropout, power, positive or not, of the item-item model: EASE, the best of ml-1m, that of goodbooks (docs/log.md)."""
 STEPS, DISCOUNTS = (0.8, 1.0), (0.2, 0.4, 0.6)
 """Alpha and beta of the walks."""
-CONFIDENCES = ((5.0, 10.0), (10.0, 5.0), (30.0, 3.0), (100.0, 3.0))
+CONFIDENCES = ((3.0, 20.0), (5.0, 10.0), (10.0, 5.0), (30.0, 3.0), (100.0, 3.0))
 """Ridge and alpha of the factors, from trusting events much to little."""
 POWERS = (0.25, 0.0)
 """Of an item's events, that the confidence of the factors is divided by; the first one is tuned with."""
-WIDTHS, WIDE = (64, 128, 256), (30.0, 10.0)
+WIDTHS, WIDE = (64, 128, 256, 512), (30.0, 10.0)
 """Numbers of factors, and a ridge and alpha to try besides where they are many."""
 HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
 ORDER = ("popularity", "trending", "by_traits", "item_item", "walks", "factors", "sequence", "text", "by_segment")
@@ -176,7 +176,7 @@ class Bench:
             return self._quality(Liked(self._als(width, choice, kind), self.sight))
 
         start, kind = self.settings.factors or WIDTHS[0], (POWERS[0], False)
-        choice, tried = climb(CONFIDENCES, 1, lambda choice: quality(start, choice, kind))
+        choice, tried = climb(CONFIDENCES, 2, lambda choice: quality(start, choice, kind))
         self._tell("factors l2, alpha", tried)
         counted = self.relevant_from is None and bool(np.isfinite(self.train.values).any())
         kinds = {kind: tried[choice]}
