@@ -22,8 +22,8 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=10, help="length of a list")
     parser.add_argument("--times", type=int, default=3, help="calls after the first")
     options = parser.parse_args()
-    for library in ("OMP", "OPENBLAS", "MKL", "POLARS_MAX"):
-        os.environ[f"{library}_NUM_THREADS".replace("MAX_NUM", "MAX")] = str(options.threads)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ[name] = str(options.threads)
 
     import torch  # reads the environment when it is imported
 

@@ -63,6 +63,7 @@ def test_filled_up_weights_say_what_sparse_ones_say(monkeypatch):
     strangers = pasts(draws(9, 15, seed=1) & (np.arange(9) != 4)[:, None])
     filled = ItemItem(5.0, keep=6).fit(pasts(matrix)).score(strangers)
     monkeypatch.setattr("shoal.recommend.item_item.FILLED_FROM", 1.1)
+    monkeypatch.setattr("shoal.recommend.item_item.MOST_FILLED", 14)
     np.testing.assert_allclose(ItemItem(5.0, keep=6).fit(pasts(matrix)).score(strangers), filled, atol=1e-6)
     assert np.isnan(filled[4]).all()
     assert np.isfinite(np.delete(filled, 4, 0)).all()

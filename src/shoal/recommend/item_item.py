@@ -21,8 +21,9 @@ from torch.nn.functional import embedding_bag
 
 from shoal.data.histories import Histories
 
-FILLED_FROM = 0.2
-"""Share of weights kept from which a matrix with all the zeros is read faster, and is not much larger."""
+FILLED_FROM, MOST_FILLED = 0.2, 5_000
+"""Share of weights kept from which a matrix with all the zeros is not much larger, and number of items up to which it
+is small enough (100 MB) in any case: it is read faster."""
 
 
 class ItemItem:
@@ -134,7 +135,8 @@ class ByItems:
     @cached_property
     def _filled(self) -> torch.Tensor | None:
         items = self.weights.shape[0]
-        return torch.from_numpy(self.weights.toarray()) if self.weights.nnz >= FILLED_FROM * items**2 else None
+        filled = items <= MOST_FILLED or self.weights.nnz >= FILLED_FROM * items**2
+        return torch.from_numpy(self.weights.toarray()) if filled else None
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the sparse matrix as arrays."""
