@@ -34,7 +34,7 @@ from shoal.recommend.asked import Asked
 from shoal.recommend.bench import fit_all
 from shoal.recommend.blend import Blend, Weighed
 from shoal.recommend.by_segment import BySegment
-from shoal.recommend.standard import hide, top
+from shoal.recommend.standard import hide, top, users_at_a_time
 from shoal.segment.cluster import Segmentation
 from shoal.tables import USER
 
@@ -182,7 +182,8 @@ class Learnt:
             asked = Asked(pasts.take(block))
             return [self._best(asked, n, model, seen, allowed) for model in models]
 
-        by_model = zip(*_at_once(of, blocks(pasts.n_users, BLOCK_USERS)), strict=True)
+        parts = blocks(pasts.n_users, users_at_a_time(pasts.n_items, BLOCK_USERS))
+        by_model = zip(*_at_once(of, parts), strict=True)
         return {model: _joined(found) for model, found in zip(models, by_model, strict=True)}
 
     def _best(self, asked: Asked, n: int, model: str, seen: bool, allowed: np.ndarray | None) -> Lists:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from shoal.data.histories import Histories
 from shoal.evaluate.ranking import ndcg
 from shoal.recommend import tune
+from shoal.recommend.standard import MOST_SCORES, users_at_a_time
 from shoal.recommend.tune import HeldOut, climb
 
 
@@ -84,6 +85,14 @@ def test_blocks_of_users_make_no_difference(monkeypatch):
     shown = iter(np.split(scores, [4, 8]))
     monkeypatch.setattr(tune, "BLOCK_USERS", 4)
     np.testing.assert_array_equal(held.ndcg(lambda past: next(shown)), whole)
+
+
+@given(st.integers(0, 10**9), st.integers(1, 600))
+def test_few_users_are_scored_at_a_time_where_the_catalogue_is_large(items, most):
+    users = users_at_a_time(items, most)
+    assert 1 <= users <= most
+    assert users == 1 or users * items <= MOST_SCORES
+    assert users == most or (users + 1) * items > MOST_SCORES
 
 
 def test_scores_that_cannot_be_written_to_are_judged_and_left_alone():

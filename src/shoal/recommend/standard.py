@@ -7,6 +7,8 @@ import torch
 
 from shoal.data.histories import Histories
 
+MOST_SCORES = 5_000_000
+
 
 def standardise(scores: np.ndarray) -> np.ndarray:
     """Return scores (users, items) with mean 0 and spread 1 over each user's known items; NaN becomes 0.
@@ -37,6 +39,11 @@ def _standardise(x: torch.Tensor) -> torch.Tensor:
     x.nan_to_num_(0.0)
     spread = (x.square().sum(1, keepdim=True) / known).sqrt_()
     return x.div_(torch.where(spread > 1e-9, spread, 1.0))
+
+
+def users_at_a_time(items: int, most: int) -> int:
+    """Return how many users, 1 to `most`, to score at a time: a model's scores take 20 MB and no more."""
+    return max(1, min(most, MOST_SCORES // max(items, 1)))
 
 
 def hide(scores: np.ndarray, histories: Histories) -> np.ndarray:

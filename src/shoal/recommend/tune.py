@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from shoal.data.histories import Histories, stacked
-from shoal.recommend.standard import hide, top
+from shoal.recommend.standard import hide, top, users_at_a_time
 
 BLOCK_USERS = 512
 
@@ -86,8 +86,9 @@ class HeldOut:
     def ndcg(self, score: Callable[[Histories], np.ndarray]) -> np.ndarray:
         """Return NDCG@n of each user (users,); NaN for users with nothing to find."""
         parts = []
-        for first in range(0, self.past.n_users, BLOCK_USERS):
-            part = self.take(np.arange(first, min(first + BLOCK_USERS, self.past.n_users)))
+        size = users_at_a_time(self.past.n_items, BLOCK_USERS)
+        for first in range(0, self.past.n_users, size):
+            part = self.take(np.arange(first, min(first + size, self.past.n_users)))
             parts.append(part.ndcg_of(np.array(score(part.past), np.float32)))
         return np.concatenate(parts) if parts else np.empty(0)
 
