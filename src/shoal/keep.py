@@ -111,7 +111,7 @@ def _tensors(learnt: Learnt) -> Tensors:
         "features": learnt.features.tensors(),
         "segmentation": learnt.segmentation.tensors(),
         "item_item": everyone.tensors(),
-        "walks": learnt.models["walks"].model.tensors(),  # type: ignore[attr-defined]
+        "walks": _walks(learnt.models).tensors(),
         "factors": factors.tensors(),
         "blend": learnt.blend.tensors(),
     }
@@ -129,7 +129,7 @@ def _document(learnt: Learnt) -> dict[str, Any]:
         "sight": local.sight,
         "values": {"mean": values.mean, "spread": values.spread, "log": values.log},
         "item_item": {name: getattr(everyone, name) for name in ("l2", "dropout", "power", "positive", "max_items")},
-        "walks": {name: getattr(learnt.models["walks"].model, name) for name in ("alpha", "beta", "max_items")},  # type: ignore[attr-defined]
+        "walks": {name: getattr(_walks(learnt.models), name) for name in ("alpha", "beta", "max_items")},
         "factors": {name: getattr(factors, name) for name in ("width", "l2", "alpha", "power", "counts")},
         "half_life_days": trending.model.half_life_days if isinstance(trending, Liked) else None,  # type: ignore[attr-defined]
         "blend": [m.name for m in learnt.blend.models],
@@ -217,7 +217,7 @@ def _models(
         models["by_traits"] = Liked(ByTraits(), sight).fit(everything)
     models |= {"item_item": Liked(everyone, sight), "factors": Liked(factors, sight), "sequence": sequence}
     if "walks" in told:  # runs of before have none
-        models["walks"] = Liked(Walks(**told["walks"]).restore(kept.tensors["walks"]), sight)
+        models["walks"] = Walks(**told["walks"]).restore(kept.tensors["walks"])
     models["text"] = Text(matrix, [models["item_item"], models["factors"]]).fit(everything)
 
     def place(pasts: Histories) -> np.ndarray:
@@ -235,6 +235,12 @@ def _models(
 
 def _item_item(models: dict[str, Recommender]) -> ItemItem:
     return models["item_item"].model  # type: ignore[attr-defined]
+
+
+def _walks(models: dict[str, Recommender]) -> Walks:
+    model = models["walks"]
+    assert isinstance(model, Walks)
+    return model
 
 
 def _factors(models: dict[str, Recommender]) -> Factors:

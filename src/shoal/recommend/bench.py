@@ -100,7 +100,7 @@ class Bench:
         if self.train.traits is not None:
             models["by_traits"] = Liked(ByTraits(), self.sight)
         models["item_item"] = Liked(everyone, self.sight)
-        models["walks"] = Liked(self._walks(), self.sight)
+        models["walks"] = self._walks()
         models["factors"] = Liked(self._factors(), self.sight)
         models["sequence"] = sequence
         models["text"] = Text(features, [models["item_item"], models["factors"]])
@@ -157,8 +157,10 @@ class Bench:
         return self._ease(best, kind)
 
     def _walks(self) -> Walks:
+        """Tune the walks, which see all events: they are for those who have few."""
+
         def quality(alpha: float, beta: float) -> float:
-            return self._quality(Liked(Walks(alpha, beta, max_items=self.settings.max_item_item), self.sight))
+            return self._quality(Walks(alpha, beta, max_items=self.settings.max_item_item))
 
         beta, tried = climb(DISCOUNTS, 1, lambda beta: quality(STEPS[0], beta))
         self._tell("walks beta", tried)
