@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -181,9 +182,8 @@ class Bench:
         choice, tried = climb(CONFIDENCES, 2, lambda choice: quality(start, choice, kind))
         self._tell("factors l2, alpha", tried)
         counted = self.relevant_from is None and bool(np.isfinite(self.train.values).any())
-        kinds = {kind: tried[choice]}
-        for other in ((power, by) for power in POWERS for by in (False, True)[: 1 + counted]):
-            kinds[other] = kinds.get(other) or quality(start, choice, other)
+        others = [other for other in product(POWERS, (False, True)[: 1 + counted]) if other != kind]
+        kinds = {kind: tried[choice]} | {other: quality(start, choice, other) for other in others}
         self._tell("factors power, counts", kinds)
         kind = max(kinds, key=kinds.__getitem__)
         if self.settings.factors is not None:
