@@ -111,10 +111,11 @@ def _tensors(learnt: Learnt) -> Tensors:
         "features": learnt.features.tensors(),
         "segmentation": learnt.segmentation.tensors(),
         "item_item": everyone.tensors(),
-        "walks": _walks(learnt.models).tensors(),
         "factors": factors.tensors(),
         "blend": learnt.blend.tensors(),
     }
+    if "walks" in learnt.models:  # not in a run of before
+        tensors["walks"] = _walks(learnt.models).tensors()
     if learnt.rater is not None:
         tensors["rater"] = learnt.rater.tensors()
     return tensors
@@ -124,12 +125,11 @@ def _document(learnt: Learnt) -> dict[str, Any]:
     everyone, factors, local = _item_item(learnt.models), _factors(learnt.models), learnt.by_segment
     trending = learnt.models.get("trending")
     values = learnt.sequence.values
-    return {
+    made = {
         "relevant_from": learnt.relevant_from,
         "sight": local.sight,
         "values": {"mean": values.mean, "spread": values.spread, "log": values.log},
         "item_item": {name: getattr(everyone, name) for name in ("l2", "dropout", "power", "positive", "max_items")},
-        "walks": {name: getattr(_walks(learnt.models), name) for name in ("alpha", "beta", "max_items")},
         "factors": {name: getattr(factors, name) for name in ("width", "l2", "alpha", "power", "counts")},
         "half_life_days": trending.model.half_life_days if isinstance(trending, Liked) else None,  # type: ignore[attr-defined]
         "blend": [m.name for m in learnt.blend.models],
@@ -138,6 +138,9 @@ def _document(learnt: Learnt) -> dict[str, Any]:
         "segmentation": learnt.segmentation.document(),
         "rater": None if learnt.rater is None else learnt.rater.document()["weights"],
     }
+    if "walks" in learnt.models:
+        made["walks"] = {name: getattr(_walks(learnt.models), name) for name in ("alpha", "beta", "max_items")}
+    return made
 
 
 def _restore(kept: artifacts.Artifacts) -> Learnt:

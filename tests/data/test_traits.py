@@ -23,6 +23,10 @@ def test_words_truth_values_and_few_numbers_are_taken_as_they_are_in_the_order_o
     np.testing.assert_array_equal(traits.of(Ids(["u1", "u0", "u2"])), [[1, 0, 1], [0, 1, 0], [1, 1, -1]])
 
 
+def test_a_number_that_is_none_is_not_known():
+    np.testing.assert_array_equal(told(age=[18.0, float("nan"), 25.0]).of(Ids(["u0", "u1", "u2"])), [[0], [-1], [1]])
+
+
 def test_of_strangers_nothing_is_known():
     np.testing.assert_array_equal(told(sex=["f", "m"]).of(Ids(["stranger", "u1"])), [[-1], [1]])
 

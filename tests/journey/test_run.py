@@ -172,6 +172,18 @@ def test_a_run_that_was_kept_says_the_same(run, kept):
     assert again.manifest["data"] == run.manifest["data"]
 
 
+def test_a_run_of_before_which_has_no_walks_is_kept_again(kept, tmp_path):
+    old = load(kept)
+    heard = [place for place, model in enumerate(old.learnt.blend.models) if model.name != "walks"]
+    del old.learnt.models["walks"]
+    old.learnt.blend.models = [old.learnt.blend.models[place] for place in heard]
+    old.learnt.blend.weights_ = old.learnt.blend.weights_[:, heard]
+    old.learnt.blend.boosted_ = None
+    again = load(old.save(tmp_path / "again"))
+    assert "walks" not in again.learnt.models
+    assert_frame_equal(again.recommend(n=3), old.recommend(n=3), abs_tol=1e-5)
+
+
 def test_a_run_cut_short_is_refused(kept, tmp_path):
     import shutil
 

@@ -104,6 +104,16 @@ def test_what_is_told_of_a_stranger_speaks_for_how_people_like_that_rate():
     np.testing.assert_allclose(model.users(replace(strangers, traits=None))[0], model.users(strangers)[2], atol=1e-9)
 
 
+def test_a_model_kept_before_traits_were_read_takes_pasts_that_have_some():
+    _, table, there = low_rank()
+    past = rated(there, table)
+    model = Latent(BLANK, width=2, sweeps=3).fit(past)
+    kept = {name: value for name, value in model.tensors().items() if name != "levels"}
+    again = Latent(BLANK, width=2).restore(kept)
+    told = replace(past, traits=np.zeros((past.n_users, 2), np.int32))
+    np.testing.assert_allclose(again.users(told), model.users(past), atol=1e-5)
+
+
 def test_a_direction_in_which_training_users_do_not_differ_says_nothing_of_a_stranger():
     there = np.zeros((12, ITEMS), bool)
     there[:, :4] = True

@@ -50,10 +50,10 @@ class Traits:
 
 
 def _codes(column: pl.Series) -> np.ndarray | None:
+    column = column.fill_nan(None) if column.dtype.is_float() else column
     kind, values = column.dtype, column.drop_nulls().n_unique()
     if kind.is_numeric() and values > MOST_VALUES:
-        known = column.drop_nulls().drop_nans() if kind.is_float() else column.drop_nulls()
-        cuts = np.unique(np.quantile(known.to_numpy(), np.arange(1, PARTS) / PARTS))
+        cuts = np.unique(np.quantile(column.drop_nulls().to_numpy(), np.arange(1, PARTS) / PARTS))
         numbers = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
         return np.where(np.isnan(numbers), -1, np.searchsorted(cuts, numbers)).astype(np.int32)
     groups = kind.is_numeric() or kind in (pl.String, pl.Boolean, pl.Categorical)

@@ -160,7 +160,7 @@ class Latent:
 
     def _told(self, pasts: Histories) -> list[np.ndarray]:
         """Return a column of ones and zeros for each value that training users had; zeros where nothing is told."""
-        if pasts.traits is None:
+        if pasts.traits is None or not len(self.levels_):
             return [np.zeros((pasts.n_users, int(self.levels_.sum())))]
         return [codes[:, None] == np.arange(n) for codes, n in zip(pasts.traits.T, self.levels_, strict=True)]
 

@@ -26,7 +26,33 @@ FILLED_FROM, MOST_FILLED = 0.2, 5_000
 is small enough (100 MB) in any case: it is read faster."""
 
 
-class ItemItem:
+class BetweenItems:
+    """What models of weights between items have in common, once `fit` has made `items_`, `n_items_` and `solved_`."""
+
+    items_: np.ndarray
+    n_items_: int
+    solved_: ByItems | ByUsers
+
+    def score(self, histories: Histories) -> np.ndarray:
+        """Return (users, items); NaN for items outside the model, and for users with none of its items."""
+        past = histories.matrix()[:, self.items_]
+        scores = np.full((histories.n_users, self.n_items_), np.nan, np.float32)
+        scores[:, self.items_] = self.solved_.score(past)
+        scores[np.diff(past.indptr) == 0] = np.nan
+        return scores
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return what was learnt."""
+        return {"model.items": self.items_, "model.n_items": np.array([self.n_items_]), **self.solved_.tensors()}
+
+    def restore(self, tensors: dict[str, np.ndarray]) -> Self:
+        """Take back what `tensors` gave."""
+        self.items_, self.n_items_ = tensors["model.items"], int(tensors["model.n_items"][0])
+        self.solved_ = (ByUsers if "inverse" in tensors else ByItems).of(tensors)
+        return self
+
+
+class ItemItem(BetweenItems):
     """EASE [1]_ with the regularisation of EDLAE [2]_, the strongest weights of each item kept.
 
     Parameters
@@ -83,24 +109,6 @@ class ItemItem:
             if 2 * users < items
             else ByItems.solve(matrix, penalty, self.keep, positive=self.positive)
         )
-        return self
-
-    def score(self, histories: Histories) -> np.ndarray:
-        """Return (users, items); NaN for items outside the model, and for users with none of its items."""
-        past = histories.matrix()[:, self.items_]
-        scores = np.full((histories.n_users, self.n_items_), np.nan, np.float32)
-        scores[:, self.items_] = self.solved_.score(past)
-        scores[np.diff(past.indptr) == 0] = np.nan
-        return scores
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """Return what was learnt."""
-        return {"model.items": self.items_, "model.n_items": np.array([self.n_items_]), **self.solved_.tensors()}
-
-    def restore(self, tensors: dict[str, np.ndarray]) -> Self:
-        """Take back what `tensors` gave."""
-        self.items_, self.n_items_ = tensors["model.items"], int(tensors["model.n_items"][0])
-        self.solved_ = (ByUsers if "inverse" in tensors else ByItems).of(tensors)
         return self
 
 

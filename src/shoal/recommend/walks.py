@@ -15,12 +15,12 @@ import numpy as np
 from scipy import sparse
 
 from shoal.data.histories import Histories
-from shoal.recommend.item_item import ByItems, most_used
+from shoal.recommend.item_item import BetweenItems, ByItems, most_used
 
 BLOCK_ITEMS = 1_000
 
 
-class Walks:
+class Walks(BetweenItems):
     """Three-step random walks with popular ends discounted [1]_.
 
     Parameters
@@ -59,24 +59,6 @@ class Walks:
         self.solved_ = ByItems(
             sparse.vstack(rows, format="csr") if rows else sparse.csr_matrix((0, 0), dtype=np.float32)
         )
-        return self
-
-    def score(self, histories: Histories) -> np.ndarray:
-        """Return (users, items); NaN for items outside the model, and for users with none of its items."""
-        past = histories.matrix()[:, self.items_]
-        scores = np.full((histories.n_users, self.n_items_), np.nan, np.float32)
-        scores[:, self.items_] = self.solved_.score(past)
-        scores[np.diff(past.indptr) == 0] = np.nan
-        return scores
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """Return what was learnt."""
-        return {"model.items": self.items_, "model.n_items": np.array([self.n_items_]), **self.solved_.tensors()}
-
-    def restore(self, tensors: dict[str, np.ndarray]) -> Self:
-        """Take back what `tensors` gave."""
-        self.items_, self.n_items_ = tensors["model.items"], int(tensors["model.n_items"][0])
-        self.solved_ = ByItems.of(tensors)
         return self
 
 
