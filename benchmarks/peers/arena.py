@@ -95,6 +95,7 @@ class Arena:
             "protocol": made.protocol,
             "n": self.n,
             "seed": self.seed,
+            "order": self.asked.get("order"),
             "relevant_from": self.relevant_from,
             "scale": None if scale is None else asdict(scale),
             "cutoff": None if made.cutoff is None else made.cutoff.isoformat(),

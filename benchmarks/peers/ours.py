@@ -43,7 +43,8 @@ def compete(folder: Path, fits: Path | None = None, effort: str = "usual") -> tu
         that it took when it was made, and as reused.
     """
     about = json.loads((folder / "task.json").read_text(encoding="utf-8"))
-    config = as_asked(Config(seed=about["seed"], effort=effort), about["protocol"])  # type: ignore[arg-type]
+    config = Config(seed=about["seed"], effort=effort)  # type: ignore[arg-type]
+    config = as_asked(config, about["protocol"], about["order"])
     if fits is None:
         learnt, seconds, reused, peak = *fit(folder, about, config), False, 0.0
     else:

@@ -224,6 +224,8 @@ class Validation(Settings):
     """``auto``: each user's newest events where times exist, else random ones."""
     share: Annotated[float, Field(gt=0, lt=0.9)] = 0.1
     """Share of events (or of users, for strong) held out."""
+    newcomers: Literal["random", "oldest"] = "random"
+    """With strong: the events that are left to users who play newcomers when the weights for short pasts are learnt."""
 
 
 EFFORTS: dict[Any, dict[str, dict[str, Any]]] = {

@@ -169,7 +169,7 @@ def evaluate(
         options["relevant_from"] = relevance(data, config)
     held = split_by(data, protocol, **options)
     around = Around(progress or Progress(), device, cache)
-    learnt = learn(held.train, as_asked(config, protocol), around, n=n, cutoff=held.cutoff)
+    learnt = learn(held.train, as_asked(config, protocol, order), around, n=n, cutoff=held.cutoff)
     return judge(learnt, held, n=n, seed=seed)
 
 
@@ -179,15 +179,18 @@ def check_n(n: int) -> None:
         raise ConfigError(f"n = {n}: a list needs at least 1 place. Give n=10, say.")
 
 
-def as_asked(config: Config, protocol: str) -> Config:
+def as_asked(config: Config, protocol: str, order: str | None = None) -> Config:
     """Tune on the kind of question that will be asked, unless the settings say otherwise.
 
-    Cold users are asked for all that they went on to do, and so are the users that are held out whole (strong).
+    Cold users are asked for all that they went on to do, and so are the users that are held out whole (strong). With
+    `order` "time" they show their oldest events.
     """
     if config.validation.protocol != "auto" or protocol == "cold-item":
         return config
     values = config.model_dump()
     values["validation"]["protocol"] = "strong" if protocol == "cold-user" else protocol
+    if order == "time":
+        values["validation"]["newcomers"] = "oldest"
     return Config(**values)
 
 

@@ -107,17 +107,19 @@ class Inner:
     past: Histories
     future: Histories
 
-    def held_out(self, relevant_from: float | None, n: int, seed: int, *, set_like: bool) -> HeldOut:
+    def held_out(self, relevant_from: float | None, n: int, config: Config, *, set_like: bool) -> HeldOut:
         """Return the ranking question, of at most `MOST_VALIDATION_USERS` users; where it is set-like and they are few,
         each is asked about several times.
         """
         liked = self.future.liked(relevant_from)
         users = np.flatnonzero(liked.counts)
-        users = np.sort(generator(seed, "validation").permutation(users)[:MOST_VALIDATION_USERS])
+        users = np.sort(generator(config.seed, "validation").permutation(users)[:MOST_VALIDATION_USERS])
         past = self.past.take(users)
         held = HeldOut(past, past, liked.take(users), n, set_like=set_like, relevant_from=relevant_from)
+        asked = config.validation
+        held = replace(held, strangers=asked.protocol == "strong", newcomers=asked.newcomers)
         times = min(MOST_CUTS, MOST_VALIDATION_USERS // len(users)) if set_like and len(users) else 1
-        return held.repeated(times, generator(seed, "cuts")) if times > 1 else held
+        return held.repeated(times, generator(config.seed, "cuts")) if times > 1 else held
 
 
 def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff: datetime | None = None) -> Learnt:
@@ -159,7 +161,7 @@ def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff:
     sequence = _train_tower(matrix, inner, data, relevant_from, config, around, story)
     with around.stage("segment"):
         segmentation = _group(sequence, inner.train, config)
-    held = inner.held_out(relevant_from, n, config.seed, set_like=is_set_like(data, config))
+    held = inner.held_out(relevant_from, n, config, set_like=is_set_like(data, config))
     models, blend = _blend(matrix, inner.train, held, sequence, segmentation, relevant_from, config, around, story)
     rater = _stack(matrix, inner, sequence, data, config.rate, around, story)
 

@@ -106,6 +106,56 @@ def test_users_are_cut_short_only_where_too_few_are_cold_by_themselves(cold, tak
     np.testing.assert_array_equal(asked.liked.items, held.liked.take(mine).items)
 
 
+@pytest.mark.parametrize(("bucket", "lengths"), [(0, {0}), (1, {1, 2, 3}), (2, {4, 5, 6, 7, 8, 9, 10})])
+def test_strangers_who_play_newcomers_show_their_oldest_events_and_all_the_rest_is_to_be_found(bucket, lengths):
+    held = timed(question(14), 4.0)
+    whole = {user: events(held.past, user) + events(held.liked, user) for user in range(USERS)}
+    asked = as_warm_as(bucket, replace(held, strangers=True, newcomers="oldest"), np.random.default_rng(0))
+    assert set(asked.past.counts.tolist()) == lengths
+    assert asked.past.n_users == USERS
+    for user, all_of_it in whole.items():
+        shown, found = events(asked.past, user), events(asked.liked, user)
+        by_age = sorted(all_of_it, key=lambda event: event[2])
+        assert shown == by_age[: len(shown)] == events(asked.seen, user)
+        assert found == [event for event in by_age[len(shown) :] if event[1] >= 4.0]
+
+
+def test_strangers_who_play_newcomers_show_any_of_their_events_unless_the_oldest_are_asked_for():
+    held = timed(question(14), None)
+    asked = as_warm_as(2, replace(held, strangers=True), np.random.default_rng(0))
+    ages = [time for user in range(USERS) for *_, time in events(asked.past, user)]
+    assert np.mean(ages) == pytest.approx(np.mean(np.concatenate([held.past.times, held.liked.times])), rel=0.1)
+    np.testing.assert_array_equal(asked.past.counts + asked.liked.counts, np.full(USERS, 17))
+
+
+def test_of_users_whom_the_models_have_seen_only_the_held_out_events_are_to_be_found():
+    held = timed(question(14), None)
+    asked = as_warm_as(1, replace(held, newcomers="oldest"), np.random.default_rng(0))
+    assert asked.past.counts.max() == 3
+    assert (asked.seen.counts == 14).all()
+    np.testing.assert_array_equal(asked.liked.items, held.liked.items)
+
+
+def timed(held: HeldOut, relevant_from: float | None) -> HeldOut:
+    """The same question with an age for each event and ratings of 1 to 5; what is to be found is liked."""
+    rng = np.random.default_rng(1)
+
+    def told(part: Histories, low: int) -> Histories:
+        n = len(part.items)
+        times = rng.random(n)
+        order = np.lexsort((times, part.users))
+        values = rng.integers(low, 6, n).astype(np.float32)
+        return replace(part, items=part.items[order], values=values, times=times[order])
+
+    past = told(held.past, 1)
+    return replace(held, past=past, seen=past, liked=told(held.liked, 4), relevant_from=relevant_from)
+
+
+def events(part: Histories, user: int) -> list[tuple[int, float, float]]:
+    there = slice(part.starts[user], part.starts[user + 1])
+    return list(zip(part.items[there].tolist(), part.values[there].tolist(), part.times[there].tolist(), strict=True))
+
+
 def test_the_parts_are_weighted_scores_with_their_ends_drawn_in_and_add_up():
     held = question(14)
     models = [ItemItem(5.0).fit(held.past), Popularity().fit(held.past)]

@@ -90,6 +90,15 @@ def stacked(parts: Sequence[Histories]) -> Histories:
     return Histories(starts, items, values, times, parts[0].n_items, traits)
 
 
+def joined(one: Histories, other: Histories) -> Histories:
+    """Return the events of both, user by user and oldest first, with the traits of the first."""
+    users, items, values, times = (
+        np.concatenate([getattr(part, name) for part in (one, other)]) for name in ("users", "items", "values", "times")
+    )
+    order = np.lexsort((np.nan_to_num(times, nan=-np.inf), users))
+    return Histories(one.starts + other.starts, items[order], values[order], times[order], one.n_items, one.traits)
+
+
 def histories(interactions: pl.DataFrame, users: Ids, items: Ids, *, seed: int = 0) -> Histories:
     """Turn Interactions into Histories.
 

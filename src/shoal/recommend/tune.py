@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from shoal.data.histories import Histories, stacked
+from shoal.data.histories import Histories, joined, stacked
 from shoal.recommend.standard import hide, top, users_at_a_time
 
 BLOCK_USERS = 512
@@ -39,6 +39,10 @@ class HeldOut:
         Events of the past rated so or better are liked; None: every one is.
     who : (users,) int64 or None
         The same number for rows that ask about one and the same user, cut in different ways; None: all are different.
+    strangers : bool
+        No model has seen anything of these users, so that a hidden part of their past may be asked for.
+    newcomers : {"random", "oldest"}
+        Which of their events are left to strangers who play newcomers.
     """
 
     past: Histories
@@ -49,6 +53,8 @@ class HeldOut:
     set_like: bool = False
     relevant_from: float | None = None
     who: np.ndarray | None = None
+    strangers: bool = False
+    newcomers: Literal["random", "oldest"] = "random"
 
     def take(self, users: np.ndarray) -> HeldOut:
         """Return the same for some rows."""
@@ -74,7 +80,7 @@ class HeldOut:
 
     def cut_again(self, rng: np.random.Generator) -> HeldOut:
         """Return the same users with their liked events cut anew into as many of the past and as many to be found."""
-        both = _joined(self.past, self.liked)
+        both = joined(self.past, self.liked)
         can_move = np.ones(len(both.items), bool) if self.relevant_from is None else both.values >= self.relevant_from
         order = np.lexsort((rng.random(len(can_move)), can_move, both.users))  # what stays in the past comes first
         place = np.empty(len(order), np.int64)
@@ -117,15 +123,6 @@ class HeldOut:
         wanted = np.zeros((self.past.n_users, self.past.n_items), bool)
         wanted[self.liked.users, self.liked.items] = True
         return wanted
-
-
-def _joined(one: Histories, other: Histories) -> Histories:
-    """Return the events of both, oldest first."""
-    users, items, values, times = (
-        np.concatenate([getattr(part, name) for part in (one, other)]) for name in ("users", "items", "values", "times")
-    )
-    order = np.lexsort((np.nan_to_num(times, nan=-np.inf), users))
-    return Histories(one.starts + other.starts, items[order], values[order], times[order], one.n_items, one.traits)
 
 
 def climb(ladder: Sequence[Any], start: int, quality: Callable[[Any], float]) -> tuple[Any, dict[Any, float]]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from shoal.data.histories import Histories, joined
 from shoal.recommend.tune import HeldOut
 
 WARMTH = (0, 3, 10)
@@ -28,22 +29,33 @@ def warmth(counts: np.ndarray) -> np.ndarray:
 def as_warm_as(bucket: int, held_out: HeldOut, rng: np.random.Generator) -> HeldOut:
     """Return validation users of a bucket; where they are few, warmer ones with so much of their past.
 
-    Which part of a past is left is drawn at random. What is cut from it is neither read nor offered: it would be a
-    find, and counts as none. Whoever is cold in truth asks for other things than the warm with their pasts hidden:
-    newcomers begin with what is known to everybody.
+    Which part of a past is left is drawn at random, or the oldest. Of strangers all the rest is to be found. Of users
+    whom the models have seen, what is cut is neither read nor offered: it would be a find, and counts as none. Whoever
+    is cold in truth asks for other things than the warm with their pasts hidden: newcomers begin with what is known to
+    everybody.
     """
     own = np.flatnonzero(warmth(held_out.past.counts) == bucket)
     if bucket == len(WARMTH) or len(own) >= ENOUGH_USERS:
         return held_out.take(own)
     low, high = (0 if bucket == 0 else WARMTH[bucket - 1] + 1), WARMTH[bucket]
     held_out = held_out.take(np.flatnonzero(held_out.past.counts >= max(low, 1)))
-    past = held_out.past
-    length = rng.integers(low, high + 1, past.n_users)
-    order = np.lexsort((rng.random(len(past.items)), past.users))
-    places = np.arange(len(order)) - np.repeat(past.starts[:-1], past.counts)
-    shown = np.zeros(len(order), bool)
-    shown[order] = places < np.repeat(length, past.counts)
-    return replace(held_out, past=past.where(shown))
+    events = joined(held_out.past, held_out.liked) if held_out.strangers else held_out.past
+    shown = _drawn(events, rng.integers(low, high + 1, events.n_users), held_out.newcomers, rng)
+    past = events.where(shown)
+    if not held_out.strangers:
+        return replace(held_out, past=past)
+    return replace(held_out, past=past, seen=past, liked=events.where(~shown).liked(held_out.relevant_from))
+
+
+def _drawn(events: Histories, length: np.ndarray, which: str, rng: np.random.Generator) -> np.ndarray:
+    """Return which events (events,) are the `length` (users,) random or oldest ones of each user."""
+    order = (
+        np.arange(len(events.items)) if which == "oldest" else np.lexsort((rng.random(len(events.items)), events.users))
+    )
+    places = np.arange(len(order)) - np.repeat(events.starts[:-1], events.counts)
+    drawn = np.zeros(len(order), bool)
+    drawn[order] = places < np.repeat(length, events.counts)
+    return drawn
 
 
 def best_weights(features: np.ndarray, part: HeldOut, names: list[str]) -> tuple[np.ndarray, dict[str, float]]:
