@@ -29,10 +29,10 @@ from shoal.protocols import Recommender
 from shoal.recommend.blend import Blend
 from shoal.recommend.by_segment import BySegment, Verdict
 from shoal.recommend.by_traits import ByTraits
-from shoal.recommend.factors import Factors
 from shoal.recommend.item_item import ItemItem
 from shoal.recommend.liked import Liked
 from shoal.recommend.popularity import Popularity
+from shoal.recommend.several import Several
 from shoal.recommend.text import Text
 from shoal.recommend.walks import Walks
 from shoal.segment.cluster import Segmentation
@@ -130,7 +130,7 @@ def _document(learnt: Learnt) -> dict[str, Any]:
         "sight": local.sight,
         "values": {"mean": values.mean, "spread": values.spread, "log": values.log},
         "item_item": {name: getattr(everyone, name) for name in ("l2", "dropout", "power", "positive", "max_items")},
-        "factors": {name: getattr(factors, name) for name in ("width", "l2", "alpha", "power", "counts")},
+        "factors": factors.document(),
         "half_life_days": trending.model.half_life_days if isinstance(trending, Liked) else None,  # type: ignore[attr-defined]
         "blend": [m.name for m in learnt.blend.models],
         "verdicts": [asdict(v) for v in local.verdicts_],
@@ -211,7 +211,7 @@ def _models(
 ) -> dict[str, Recommender]:
     told, sight = kept.documents["learnt"], kept.documents["learnt"]["sight"]
     everyone = ItemItem(**told["item_item"]).restore(kept.tensors["item_item"])
-    factors = Factors(**told["factors"]).restore(kept.tensors["factors"])
+    factors = Several.restore(told["factors"], kept.tensors["factors"])
     popularity = Popularity(seed=config.seed)
     models: dict[str, Recommender] = {"popularity": Liked(popularity, sight).fit(everything)}
     if told["half_life_days"] is not None:
@@ -246,5 +246,5 @@ def _walks(models: dict[str, Recommender]) -> Walks:
     return model
 
 
-def _factors(models: dict[str, Recommender]) -> Factors:
+def _factors(models: dict[str, Recommender]) -> Several:
     return models["factors"].model  # type: ignore[attr-defined]

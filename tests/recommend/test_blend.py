@@ -58,7 +58,7 @@ def test_the_climb_finds_the_top_from_anywhere(best):
 
 
 def test_buckets_of_warmth_end_at_0_3_and_10():
-    assert warmth(np.array([0, 1, 3, 4, 10, 11, 500])).tolist() == [0, 1, 1, 2, 2, 3, 3]
+    assert warmth(np.array([0, 1, 2, 3, 4, 6, 7, 10, 11, 500])).tolist() == [0, 1, 2, 2, 3, 3, 4, 4, 5, 5]
 
 
 def test_a_blend_is_never_worse_on_validation_than_its_best_model(asked):
@@ -146,6 +146,10 @@ def test_validation_chooses_how_many_factors_where_the_settings_do_not_say(asked
 
     model, story = tuned(Recommend())
     assert str(model.width) == max(story["factors"], key=story["factors"].__getitem__)
+    together = next((told for key, told in story.items() if key.endswith(" factors")), None)
+    if together is not None:
+        beside = together["beside narrower ones"] > together["alone"]
+        assert [one.width for one in model.models] == ([w for w in (2, 4, 8) if w <= model.width][not beside and -1 :])
     fixed, story = tuned(Recommend(factors=3))
-    assert fixed.width == 3
+    assert [one.width for one in fixed.models] == [3]
     assert "factors" not in story

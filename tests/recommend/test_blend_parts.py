@@ -69,22 +69,22 @@ def test_each_set_of_weights_is_learnt_on_pasts_of_its_warmth():
     held, spy = question(14), Spy()
     blend = Blend([ItemItem(5.0).fit(held.past), spy]).fit(held.past)
     blend.learn_weights(held, seed=0)
-    assert spy.seen == [{3}, {2}, {1}, {0}]
+    assert spy.seen == [{5}, {4}, {3}, {2}, {1}, {0}]
 
 
 def test_a_warmth_that_nobody_has_takes_the_weights_of_the_next_warmer():
     held = question(3)
     models = [Popularity().fit(held.past), ItemItem(5.0).fit(held.past)]
     blend = Blend(models).fit(held.past).learn(held, seed=0)
-    assert blend.weights_[3].tolist() == blend.weights_[2].tolist() == [0.5, 0.5]
-    assert blend.weights_[1].tolist() != [0.5, 0.5]
-    assert {row["warmth"] for row in blend.story_} == {0, 1}
+    assert blend.weights_[5].tolist() == blend.weights_[4].tolist() == blend.weights_[3].tolist() == [0.5, 0.5]
+    assert blend.weights_[2].tolist() != [0.5, 0.5]
+    assert {row["warmth"] for row in blend.story_} == {0, 1, 2}
 
 
 def test_a_model_that_knows_outweighs_one_that_does_not():
     held = question(14)
     blend = Blend([ItemItem(5.0).fit(held.past), Popularity().fit(held.past)]).fit(held.past).learn(held, seed=0)
-    assert blend.weights_[3, 0] > 2 * abs(blend.weights_[3, 1])
+    assert blend.weights_[5, 0] > 2 * abs(blend.weights_[5, 1])
     np.testing.assert_allclose(np.abs(blend.weights_).sum(1), 1, atol=1e-5)
 
 
@@ -106,7 +106,7 @@ def test_users_are_cut_short_only_where_too_few_are_cold_by_themselves(cold, tak
     np.testing.assert_array_equal(asked.liked.items, held.liked.take(mine).items)
 
 
-@pytest.mark.parametrize(("bucket", "lengths"), [(0, {0}), (1, {1, 2, 3}), (2, {4, 5, 6, 7, 8, 9, 10})])
+@pytest.mark.parametrize(("bucket", "lengths"), [(0, {0}), (1, {1}), (2, {2, 3}), (3, {4, 5, 6}), (4, {7, 8, 9, 10})])
 def test_strangers_who_play_newcomers_show_their_oldest_events_and_all_the_rest_is_to_be_found(bucket, lengths):
     held = timed(question(14), 4.0)
     whole = {user: events(held.past, user) + events(held.liked, user) for user in range(USERS)}
@@ -122,7 +122,7 @@ def test_strangers_who_play_newcomers_show_their_oldest_events_and_all_the_rest_
 
 def test_strangers_who_play_newcomers_show_any_of_their_events_unless_the_oldest_are_asked_for():
     held = timed(question(14), None)
-    asked = as_warm_as(2, replace(held, strangers=True), np.random.default_rng(0))
+    asked = as_warm_as(4, replace(held, strangers=True), np.random.default_rng(0))
     ages = [time for user in range(USERS) for *_, time in events(asked.past, user)]
     assert np.mean(ages) == pytest.approx(np.mean(np.concatenate([held.past.times, held.liked.times])), rel=0.1)
     np.testing.assert_array_equal(asked.past.counts + asked.liked.counts, np.full(USERS, 17))
@@ -130,7 +130,7 @@ def test_strangers_who_play_newcomers_show_any_of_their_events_unless_the_oldest
 
 def test_of_users_whom_the_models_have_seen_only_the_held_out_events_are_to_be_found():
     held = timed(question(14), None)
-    asked = as_warm_as(1, replace(held, newcomers="oldest"), np.random.default_rng(0))
+    asked = as_warm_as(2, replace(held, newcomers="oldest"), np.random.default_rng(0))
     assert asked.past.counts.max() == 3
     assert (asked.seen.counts == 14).all()
     np.testing.assert_array_equal(asked.liked.items, held.liked.items)
@@ -156,11 +156,21 @@ def events(part: Histories, user: int) -> list[tuple[int, float, float]]:
     return list(zip(part.items[there].tolist(), part.values[there].tolist(), part.times[there].tolist(), strict=True))
 
 
+def test_weights_of_a_run_that_told_four_warmths_apart_serve_the_same_users():
+    held = question(14)
+    models = [ItemItem(5.0).fit(held.past), Popularity().fit(held.past)]
+    before = {"weights": np.array([[0, 1], [0.25, 0.75], [0.5, 0.5], [1, 0]], np.float32), "slopes": np.arange(4.0)}
+    blend = Blend(models).restore(before)
+    counts = np.array([0, 1, 3, 4, 10, 11])
+    np.testing.assert_array_equal(blend.weights_[warmth(counts)], before["weights"][[0, 1, 1, 2, 2, 3]])
+    np.testing.assert_array_equal(blend.slopes_[warmth(counts)], [0, 1, 1, 2, 2, 3])
+
+
 def test_the_parts_are_weighted_scores_with_their_ends_drawn_in_and_add_up():
     held = question(14)
     models = [ItemItem(5.0).fit(held.past), Popularity().fit(held.past)]
     blend = Blend(models).fit(held.past)
-    blend.weights_[3] = [0.75, -0.25]
+    blend.weights_[5] = [0.75, -0.25]
     parts = blend.weigh(Asked(held.past)).parts(np.broadcast_to(np.arange(ITEMS), (USERS, ITEMS)))
     np.testing.assert_allclose(parts[:, :, 0], 0.75 * compressed(models[0].score(held.past)), atol=1e-6)
     np.testing.assert_allclose(parts[:, :, 1], -0.25 * compressed(models[1].score(held.past)), atol=1e-6)
@@ -230,7 +240,7 @@ def test_scores_of_cold_items_are_brought_to_the_blend_s_scale():
     total = blend.weigh(asked).scores[:, cold]
     found = slope(text.as_if_cold(asked, cold), total)
     assert found > 0
-    assert blend.slopes_[3] == pytest.approx(found, rel=0.2)  # other items played the cold there
+    assert blend.slopes_[5] == pytest.approx(found, rel=0.2)  # other items played the cold there
     without = Blend([single]).fit(held.past).learn(held, seed=0)
     np.testing.assert_array_equal(without.slopes_, 1)
 

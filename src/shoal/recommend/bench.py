@@ -19,6 +19,7 @@ from shoal.recommend.factors import Factors
 from shoal.recommend.item_item import ItemItem
 from shoal.recommend.liked import Liked
 from shoal.recommend.popularity import Popularity
+from shoal.recommend.several import Several
 from shoal.recommend.text import Text
 from shoal.recommend.tune import HeldOut, climb
 from shoal.recommend.walks import Walks
@@ -169,10 +170,11 @@ class Bench:
         self._tell("walks alpha", alphas)
         return Walks(max(alphas, key=alphas.__getitem__), beta, max_items=self.settings.max_item_item)
 
-    def _factors(self) -> Factors:
+    def _factors(self) -> Several:
         """Tune the confidence of the factors, what it depends on, and, unless the settings say how many, their number.
 
-        Where events carry counts, those may say how sure an event is.
+        Where events carry counts, those may say how sure an event is. Where many factors do best, narrower ones may
+        stand beside them.
         """
 
         def quality(width: int, choice: tuple[float, float], kind: tuple[float, bool]) -> float:
@@ -187,14 +189,19 @@ class Bench:
         self._tell("factors power, counts", kinds)
         kind = max(kinds, key=kinds.__getitem__)
         if self.settings.factors is not None:
-            return self._als(start, choice, kind)
+            return Several([self._als(start, choice, kind)])
         width, wider = climb(WIDTHS, 0, lambda width: kinds[kind] if width == start else quality(width, choice, kind))
         self._tell("factors", wider)
         if width == start:
-            return self._als(start, choice, kind)
+            return Several([self._als(start, choice, kind)])
         last = {choice: wider[width], WIDE: quality(width, WIDE, kind)}
         self._tell(f"{width} factors l2, alpha", last)
-        return self._als(width, max(last, key=last.__getitem__), kind)
+        choice = max(last, key=last.__getitem__)
+        alone = Several([self._als(width, choice, kind)])
+        beside = Several([self._als(one, choice, kind) for one in WIDTHS[: WIDTHS.index(width) + 1]])
+        together = {"alone": last[choice], "beside narrower ones": self._quality(Liked(beside, self.sight))}
+        self._tell(f"{width} factors", together)
+        return beside if together["beside narrower ones"] > together["alone"] else alone
 
     def _als(self, width: int, choice: tuple[float, float], kind: tuple[float, bool]) -> Factors:
         power, counts = kind

@@ -36,6 +36,8 @@ MOST_FLOATS = 60_000_000
 COLD_SHARE = 0.2
 """Warm items that play the cold, all at once, to find how large a score of text should be."""
 Tensors = dict[str, np.ndarray]
+BUCKETS_BEFORE = (0, 1, 1, 2, 2, 3)
+"""Which of the four warmths of runs of before each of `WARMTH` was a part of."""
 FEWEST_USERS, FEWEST_FOR_TREES = 20, 100
 """Validation users of a warmth without whom nothing is learnt for it."""
 
@@ -101,11 +103,12 @@ class Blend:
         return made if self.boosted_ is None else made | self.boosted_.tensors() | {"by_trees": self.by_trees_}
 
     def restore(self, tensors: Tensors) -> Self:
-        """Take what `tensors` gave; `fit` comes after it. Runs of before have fewer."""
-        self.weights_ = tensors["weights"]
-        self.slopes_ = tensors.get("slopes", self.slopes_)
+        """Take what `tensors` gave; `fit` comes after it. Runs of before have fewer, and told fewer warmths apart."""
+        buckets = np.arange(len(WARMTH) + 1) if len(tensors["weights"]) == len(WARMTH) + 1 else np.array(BUCKETS_BEFORE)
+        self.weights_ = tensors["weights"][buckets]
+        self.slopes_ = tensors["slopes"][buckets] if "slopes" in tensors else self.slopes_
         if "by_trees" in tensors:
-            self.by_trees_ = tensors["by_trees"]
+            self.by_trees_ = tensors["by_trees"][buckets]
             self.boosted_ = Boosted.of(tensors)
         return self
 
@@ -123,16 +126,17 @@ class Blend:
         """Learn the weights alone."""
         rng, of_cold = generator(seed, "blend"), generator(seed, "cold")
         for bucket in reversed(range(len(WARMTH) + 1)):
-            part = self._few_enough(as_warm_as(bucket, held_out, rng), rng)
+            most = MOST_FLOATS if bucket == len(WARMTH) else MOST_FLOATS // 2
+            part = self._few_enough(as_warm_as(bucket, held_out, rng), rng, most)
             if part.past.n_users >= FEWEST_USERS:
                 self._learn_bucket(bucket, part, of_cold)
             elif bucket < len(WARMTH):
                 self.weights_[bucket] = self.weights_[bucket + 1]
                 self.slopes_[bucket] = self.slopes_[bucket + 1]
 
-    def _few_enough(self, part: HeldOut, rng: np.random.Generator) -> HeldOut:
+    def _few_enough(self, part: HeldOut, rng: np.random.Generator, most: int = MOST_FLOATS) -> HeldOut:
         """Return users with something to find, not so many that their features do not fit into memory."""
-        limit = max(FEWEST_USERS, MOST_FLOATS // (len(self.models) * part.past.n_items))
+        limit = max(FEWEST_USERS, most // (len(self.models) * part.past.n_items))
         users = np.flatnonzero(part.liked.counts)
         return part.take(np.sort(rng.permutation(users)[:limit]))
 

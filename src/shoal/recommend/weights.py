@@ -14,15 +14,15 @@ import torch
 from shoal.data.histories import Histories, joined
 from shoal.recommend.tune import HeldOut
 
-WARMTH = (0, 3, 10)
-"""Upper ends of the buckets of events: none, 1 to 3, 4 to 10, more."""
+WARMTH = (0, 1, 3, 6, 10)
+"""Upper ends of the buckets of events: none, 1, 2 or 3, 4 to 6, 7 to 10, more."""
 RIDGE = 1e-3
 ENOUGH_USERS = 50
 """Validation users of a warmth for whom no others are cut short."""
 
 
 def warmth(counts: np.ndarray) -> np.ndarray:
-    """Return the bucket (0 to 3) of each number of events."""
+    """Return the bucket (0 to 5) of each number of events."""
     return np.searchsorted(WARMTH, counts)
 
 
