@@ -61,23 +61,30 @@ class ContrastNamer:
     def __init__(self, *, items: str = "titles") -> None:
         self.items = items
 
-    def name(self, profiles: pl.DataFrame) -> list[str]:
+    def name(self, profiles: pl.DataFrame, *, keep: Mapping[int, str] | None = None) -> list[str]:
         """Return one name for each row of `shoal.segment.profile.PROFILES`, in order.
 
         No two names are alike, not even up to case or the order of their words; none is longer than 40 characters. The
         most distinctive segment is named first, so that it gets the plainest name. Same profiles, same names.
+
+        Parameters
+        ----------
+        profiles : polars.DataFrame
+        keep : mapping of int to str, optional
+            Names, by segment, that stay as they are; the others differ from them.
         """
         rows = profiles.to_dicts()
         named = [row for row in rows if row[SEGMENT] != UNASSIGNED]
-        if len(named) == 1:
+        keep = keep or {}
+        if len(named) == 1 and not keep:
             return [UNASSIGNED_NAME if row[SEGMENT] == UNASSIGNED else "Everyone" for row in rows]
         median = _median_activity(named)
         traits = {row[SEGMENT]: _traits(row, named, median, self.items) for row in named}
-        names = {UNASSIGNED: UNASSIGNED_NAME}
-        taken = {_key(UNASSIGNED_NAME)}
-        for segment in sorted(traits, key=lambda s: (-traits[s].strength, s)):
-            names[segment] = next(c for c in _candidates(traits[segment], self.items) if _key(c) not in taken)
-            taken.add(_key(names[segment]))
+        names = {UNASSIGNED: UNASSIGNED_NAME, **keep}
+        taken = {key(name) for name in names.values()}
+        for segment in sorted(traits.keys() - names.keys(), key=lambda s: (-traits[s].strength, s)):
+            names[segment] = next(c for c in _candidates(traits[segment], self.items) if key(c) not in taken)
+            taken.add(key(names[segment]))
         return [names[row[SEGMENT]] for row in rows]
 
 
@@ -242,7 +249,8 @@ def _median_activity(rows: list[dict[str, Any]]) -> float:
     return float(order[min(int(half), len(order) - 1)]["events_per_user"]) if order else 0.0
 
 
-def _key(name: str) -> tuple[str, ...]:
+def key(name: str) -> tuple[str, ...]:
+    """Return what two names share that are alike: their words, up to case, order, "and" and "of"."""
     return tuple(sorted(set(re.findall(r"\w+", name.casefold())) - {"and", "of"}))
 
 
