@@ -114,11 +114,13 @@ def _with_subject(traits: _Traits) -> list[str]:
 
 def _without_subject(traits: _Traits, items: str) -> str:
     era = f"{traits.decade} {items}" if traits.decade else _capital(traits.era)
-    habits = traits.activity or traits.rating
-    if traits.activity and traits.rating:
-        habits = f"{'Frequent' if traits.activity == HEAVY else 'Occasional'}, {traits.rating.lower()}"
-    parts = [era, habits.lower() if era else habits]
-    return _cut(", ".join(part for part in parts if part) or "Much like everyone")
+    both = traits.activity and traits.rating
+    often = f"{'Frequent' if traits.activity == HEAVY else 'Occasional'}, {traits.rating.lower()}" if both else ""
+    for habits in (often, traits.rating, traits.activity):
+        name = ", ".join(part for part in (era, habits.lower() if era else habits) if part)
+        if habits and len(name) <= LONGEST:
+            return name
+    return _cut(era or "Much like everyone")
 
 
 def _short(name: str) -> list[str]:
@@ -137,7 +139,7 @@ def _and(first: str, other: str) -> str:
 def _traits(row: Row, siblings: list[dict[str, Any]], median: float, items: str) -> _Traits:
     categories = [c for c in row["categories"] if _common(c)]
     subjects = _ordered(categories, "categories", row, siblings)
-    decade, era, era_contrast = _era(row, items)
+    decade, era, era_contrast = _era(row, siblings, items)
     strength = max([c["contrast"] for c in row["categories"]] + [e["contrast"] for e in row["exemplars"]], default=0.0)
     leading = max((c["contrast"] for c in categories), default=0.0)
     if era_contrast < 0.5 * leading:
@@ -184,22 +186,27 @@ def _has_categories(siblings: list[dict[str, Any]]) -> bool:
 
 def _ordered(labels: list[Row], column: str, row: Row, siblings: list[dict[str, Any]]) -> list[str]:
     """Order labels by contrast, those that a sibling uses more after the segment's own; leave out the weak."""
-    most = {
+    most = _most(labels, column, siblings)
+    kept: list[str] = []
+    lead = max((_weight(label, most) for label in labels), default=0.0)
+    for label in sorted(labels, key=lambda c: (-_weight(c, most), c["label"])):
+        if _weight(label, most) >= SECOND * lead and not any(_overlap(label["label"], other) for other in kept):
+            kept.append(label["label"])
+    return kept[:4]
+
+
+def _most(labels: list[Row], column: str, siblings: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the largest share that each label has in any segment."""
+    return {
         label["label"]: max(
             other["share_in"] for sibling in siblings for other in sibling[column] if other["label"] == label["label"]
         )
         for label in labels
     }
 
-    def weight(label: Row) -> float:
-        return float(label["contrast"]) * (1.0 if label["share_in"] >= most[label["label"]] else SHARED)
 
-    kept: list[str] = []
-    lead = max(map(weight, labels), default=0.0)
-    for label in sorted(labels, key=lambda c: (-weight(c), c["label"])):
-        if weight(label) >= SECOND * lead and not any(_overlap(label["label"], other) for other in kept):
-            kept.append(label["label"])
-    return kept[:4]
+def _weight(label: Row, most: Mapping[str, float]) -> float:
+    return float(label["contrast"]) * (1.0 if label["share_in"] >= most[label["label"]] else SHARED)
 
 
 def _overlap(a: str, b: str) -> bool:
@@ -225,21 +232,22 @@ def _titles(row: Row) -> list[str]:
     return [e["label"] for e in telling_items(row) if len(e["label"]) <= LONGEST][:4]
 
 
-def _era(row: Row, items: str) -> tuple[str, str, float]:
+def _era(row: Row, siblings: list[dict[str, Any]], items: str) -> tuple[str, str, float]:
     """Return a decade or, where several stand together, "older titles" or "newer titles"; and its contrast."""
     decades = [c for c in row["categories"] if c["kind"] == DECADE]
     over = [c for c in decades if c["contrast"] > 0 and worth_a_word(c) and c["share_in"] >= NAMED_POINTS]
     under = [c["label"] for c in decades if c["contrast"] < 0]
     if not over:
         return "", "", 0.0
-    top = over[0]
+    most = _most(over, "categories", siblings)
+    top = max(over, key=lambda c: (_weight(c, most), c["label"]))
     labels = [c["label"] for c in over]
     if len(over) > 1 and top["share_in"] < ERA_SHARE and under:
         if max(labels) < min(under):
-            return "", f"older {items}", top["contrast"]
+            return "", f"older {items}", _weight(top, most)
         if min(labels) > max(under):
-            return "", f"newer {items}", top["contrast"]
-    return top["label"], "", top["contrast"]
+            return "", f"newer {items}", _weight(top, most)
+    return top["label"], "", _weight(top, most)
 
 
 def _median_activity(rows: list[dict[str, Any]]) -> float:

@@ -91,10 +91,36 @@ def fault(name: str, told: Told, *, elsewhere: Iterable[str] = (), chinese: bool
 
 def speaks_of_items(name: str) -> bool:
     """Return whether a name says anything that items can be matched by: more than habits, and more than nothing."""
-    nothing = CLAIMS_NOTHING | MEDIA | {"much", "like", "everyone", "unassigned"}
-    about_people = {word for word, habit in HABITS.items() if habit in (BUSY, QUIET, KIND, STRICT)}
+    idle = CLAIMS_NOTHING | MEDIA | set(CLAIMS_NOTHING_HAN) | _PEOPLE | {"much", "like", "everyone", "unassigned"}
     words = [word for word, _ in _words(name, None)]
-    return any(word not in nothing | about_people and not re.fullmatch(r"\d{1,2}", word) for word in words)
+    return any(word not in idle and not re.fullmatch(r"\d{1,2}", word) for word in words)
+
+
+ERAS = frozenset(word for word, habit in HABITS.items() if habit in (OLD, NEW))
+_PEOPLE = frozenset(HABITS) - ERAS
+
+
+def about_items(name: str) -> str:
+    """Return what a name says of items, without what it says of habits: "Heavy users of Drama" becomes "Drama"."""
+    words = [word for word, _ in _words(name, None)]
+    if not _PEOPLE.intersection(words):
+        return name
+    return " ".join(word for word in words if word not in _PEOPLE | CLAIMS_NOTHING and word not in CLAIMS_NOTHING_HAN)
+
+
+def subject_of(name: str) -> str:
+    """Return what a name says of items besides their age: "1990s Drama, older titles" becomes "Drama"."""
+    words = [word for word, _ in _words(name, None)]
+    if not any(word in ERAS or re.fullmatch(r"\d{4}s", word) for word in words):
+        return about_items(name)
+    idle = _PEOPLE | ERAS | CLAIMS_NOTHING | MEDIA | set(CLAIMS_NOTHING_HAN)
+    return " ".join(word for word in words if word not in idle and not re.fullmatch(r"\d{4}s", word))
+
+
+def eras_of(name: str) -> list[str]:
+    """Return what a name says of the age of items: decades such as ``1990s``, ``old``, ``new``."""
+    words = [word for word, _ in _words(name, None)]
+    return [HABITS[w] if w in ERAS else w for w in words if w in ERAS or re.fullmatch(r"\d{4}s", w)]
 
 
 def _form(name: str) -> str:
@@ -113,9 +139,8 @@ def _words(name: str, told: Told | None) -> list[tuple[str, bool]]:
     Chinese runs are cut into what stands in the evidence, what claims a habit or nothing, and what is left.
     """
     labels = [] if told is None else [p for label in told.labels for p in pieces(label)]
-    known = sorted(
-        {*labels, *CLAIMS_NOTHING_HAN, *(w for w in HABITS if _CHINESE.match(w))}, key=lambda w: (-len(w), w)
-    )
+    every = {*labels, *CLAIMS_NOTHING_HAN, *(word for word in HABITS if _CHINESE.match(word))}
+    known = sorted(every, key=lambda word: (-len(word), word))
     chinese = re.compile("|".join(map(re.escape, known)) + f"|[{HAN}]")
     found: list[tuple[str, bool]] = []
     after = False
