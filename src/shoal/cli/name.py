@@ -55,7 +55,8 @@ def _settings(run: Path, namer: str | None, model: str | None) -> Name:
     over = naming(namer, model)
     if over.get("namer", values["namer"]) != values["namer"]:
         values |= {"url": None, "model": None}
-    return Config(**{"name": values | over}).name
+    whole: dict[str, Any] = {"name": values | over}
+    return Config(**whole).name
 
 
 def _given(around: Circumstances) -> dict[str, Any]:

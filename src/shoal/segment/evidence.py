@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from shoal.segment.chinese import together
+from shoal.segment.name import median_activity
 from shoal.segment.sentence import Row, is_code, telling_words
 from shoal.segment.words import categories, words
 from shoal.tables import ITEM, SEGMENT, SIZE, UNASSIGNED, USER
@@ -119,7 +120,7 @@ def told(
     known = {(s, kind, label): (inside, outside) for s, kind, label, inside, outside in counts.iter_rows()}
     rows = [row for row in profiles.to_dicts() if row[SEGMENT] != UNASSIGNED]
     everyone = sum(row[SIZE] for row in profiles.to_dicts())
-    usual = sorted(row["events_per_user"] for row in rows)[len(rows) // 2] if rows else 0.0
+    usual = median_activity(rows)
     return [_told(row, known, everyone, usual, detail, fewest) for row in rows if row[SIZE] >= fewest]
 
 

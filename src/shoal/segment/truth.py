@@ -37,7 +37,7 @@ MEDIA = frozenset(
 """Words that claim nothing behind a label ("Drama films"), and a taste after an "and" ("Drama and music")."""
 CLAIMS_NOTHING_HAN = tuple(
     """爱好者 爱好 喜爱 喜欢 热爱 粉丝 影迷 书迷 乐迷 歌迷 观众 读者 听众 用户 评论者 人群 群体 控 迷 党 族 派 者 电影
-    影片 影视 片 剧 书籍 图书 书 作品 题材 类 型 口味 偏好 偏爱 评分 评价 打分 与 和 及 的 之 等 为主 主题""".split()  # noqa: SIM905
+    影片 影视 片 剧 书籍 图书 书 作品 题材 类 型 口味 偏好 偏爱 评分 评价 打分 与 和 及 的 之 等 为主 主题 年代 全体 与大家相近 如""".split()  # noqa: SIM905
 )
 
 BUSY, QUIET, KIND, STRICT, OLD, NEW = "busy", "quiet", "kind", "strict", "old", "new"
@@ -48,8 +48,8 @@ HABITS = {
         QUIET: "light casual occasional infrequent sporadic 轻度 偶尔 低频",
         KIND: "generous kind lenient positive enthusiastic 宽容 好评 高分 慷慨",
         STRICT: "strict harsh critical tough demanding picky negative 挑剔 严格 严苛 差评 低分",
-        OLD: "old older classic classics vintage retro 经典 怀旧 老 旧",
-        NEW: "new newer newest modern recent contemporary latest 近年 现代 新",
+        OLD: "old older classic classics vintage retro 经典 怀旧 较早 老 旧",
+        NEW: "new newer newest modern recent contemporary latest 近年 现代 较新 新",
     }.items()
     for word in words.split()
 }
@@ -144,6 +144,7 @@ def _words(name: str, told: Told | None) -> list[tuple[str, bool]]:
     chinese = re.compile("|".join(map(re.escape, known)) + f"|[{HAN}]")
     found: list[tuple[str, bool]] = []
     after = False
+    name = re.sub(r"(\d{4})年代", r"\1s ", name)
     for token in re.findall(f"[{HAN}]+|(?:(?![{HAN}])[^\\W_])+|[,，、&+]", name.casefold()):
         if _CHINESE.match(token):
             found += [(word, False) for word in _joined(chinese.findall(token), every)]
