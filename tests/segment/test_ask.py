@@ -1,4 +1,4 @@
-"""The client of a chat model against a real local server: good answers, faults of every kind, cache, budget, secrets."""
+"""The client of a chat model against a real local server: good answers, faults, cache, budget, secrets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ from email.utils import format_datetime
 from types import SimpleNamespace
 
 import pytest
-
-from shoal.errors import ConfigError, MissingExtraError
-from shoal.segment import wire
-from shoal.segment.ask import AskError, Chat, Endpoint, _seconds, estimate
-from shoal.segment.gguf import Gguf
-
 from chat_server import (
     breaks_off,
     completion,
@@ -29,6 +23,11 @@ from chat_server import (
     serving,
     sleeps,
 )
+
+from shoal.errors import ConfigError, MissingExtraError
+from shoal.segment import wire
+from shoal.segment.ask import AskError, Chat, Endpoint, _seconds, estimate
+from shoal.segment.gguf import Gguf
 
 KEY = "sk-very/secret+42"
 ASKED = [{"role": "system", "content": "Answer."}, {"role": "user", "content": "Well?"}]
@@ -113,7 +112,7 @@ def test_retry_after_is_honoured():
 def test_a_server_that_asks_for_an_hour_is_given_up_at_once():
     with serving(fails(429, Retry_After="3600")) as server:
         made = chat(server)
-        with pytest.raises(AskError, match="429.*3600 s"):
+        with pytest.raises(AskError, match=r"429.*3600 s"):
             ask(made)
     assert len(server.seen) == 1
     assert made.slept == []  # type: ignore[attr-defined]

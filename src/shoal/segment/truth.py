@@ -37,7 +37,8 @@ MEDIA = frozenset(
 """Words that claim nothing behind a label ("Drama films"), and a taste after an "and" ("Drama and music")."""
 CLAIMS_NOTHING_HAN = tuple(
     """爱好者 爱好 喜爱 喜欢 热爱 粉丝 影迷 书迷 乐迷 歌迷 观众 读者 听众 用户 评论者 人群 群体 控 迷 党 族 派 者 电影
-    影片 影视 片 剧 书籍 图书 书 作品 题材 类 型 口味 偏好 偏爱 评分 评价 打分 与 和 及 的 之 等 为主 主题 年代 全体 与大家相近 如""".split()  # noqa: SIM905
+    影片 影视 片 剧 书籍 图书 书 作品 题材 类 型 口味 偏好 偏爱 评分 评价 打分 与 和 及 的 之 等 为主
+    主题 年代 全体 与大家相近 如""".split()  # noqa: SIM905
 )
 
 BUSY, QUIET, KIND, STRICT, OLD, NEW = "busy", "quiet", "kind", "strict", "old", "new"

@@ -62,9 +62,9 @@ def decades(items: pl.DataFrame) -> pl.DataFrame:
 def words(items: pl.DataFrame) -> pl.DataFrame:
     """Return the words and two-word phrases of each item's texts, in small letters, once an item.
 
-    Only those that at least two items share, and, of a text of more than 200 words, those that it says twice. Stop words are English with the commonest articles of its neighbours, and
-    Chinese. Chinese is cut into words, Japanese where its scripts meet; see `shoal.segment.chinese.spaced` for these
-    and for scripts that stay unbroken.
+    Only those that at least two items share and, of a text of more than 200 words, those that it says twice. Stop words
+    are English with the commonest articles of its neighbours, and Chinese. Chinese is cut into words, Japanese where
+    its scripts meet; see `shoal.segment.chinese.spaced` for these and for scripts that stay unbroken.
     """
     parts = [_phrases(items, column) for column in text_columns(items)]
     found = pl.concat([p for p in parts if p.height] or [pl.DataFrame(schema=LONG)])
