@@ -26,7 +26,8 @@ Row = Mapping[str, Any]
 
 LONGEST = 40  # characters
 NAMED_POINTS = 0.02  # a category in a name must be over-used by two hundredths of the segment's events
-RARE_SHARE, BROAD_SHARE = 0.004, 0.1  # of events: what one of many authors may hold, and what a genre holds
+RARE_SHARE, BROAD_SHARE = 0.01, 0.1  # of events: what one of many authors may hold, and what a genre holds
+SPARE_SHARE = 0.004  # what an author may hold who only tells two names apart
 RARE_CONTRAST = 5.0  # a rare label must be clearly the segment's own
 SECOND = 0.25  # a label with less of the leading label's contrast is no second subject
 SHARED = 0.5  # what a label's contrast is worth where a sibling uses it more
@@ -162,7 +163,11 @@ def _traits(row: Row, siblings: list[dict[str, Any]], median: float, items: str)
     gap = row["rating_gap"] or 0.0
     return _Traits(
         subjects=subjects,
-        spare=[*_titles(row), *(_title(w["label"]) for w in telling_words(row))],
+        spare=[
+            *(c["label"] for c in row["categories"] if _rare(c, SPARE_SHARE) and c["label"] not in subjects),
+            *_titles(row),
+            *(_title(w["label"]) for w in telling_words(row)),
+        ],
         decade=decade,
         era=era,
         activity=HEAVY if ratio >= BUSY else LIGHT if ratio <= QUIET else "",
@@ -177,10 +182,10 @@ def _common(label: Row) -> bool:
     return _is_category(label) and worth_a_word(label) and points >= NAMED_POINTS
 
 
-def _rare(label: Row) -> bool:
+def _rare(label: Row, share: float = RARE_SHARE) -> bool:
     """Return whether a category is rare, as one of many authors is, and yet the segment's own."""
     own = label["share_in"] >= 2 * (label["share_out"] or 0) and label["contrast"] >= RARE_CONTRAST
-    return bool(own and _is_category(label) and label["share_in"] >= RARE_SHARE)
+    return bool(own and _is_category(label) and label["share_in"] >= share)
 
 
 def _is_category(label: Row) -> bool:
@@ -234,7 +239,7 @@ def _names(row: Row, siblings: list[dict[str, Any]], era: str) -> list[str]:
     Chinese words stand for themselves: two characters say what takes two words elsewhere.
     """
     rare = _ordered([c for c in row["categories"] if _rare(c)], "categories", row, siblings)
-    if rare or era or _has_genres(siblings):  # what follows says less than an era does
+    if rare or (era and _has_categories(siblings)) or _has_genres(siblings):  # an era says more than what follows
         return rare
     if titles_are_names(row):
         return _titles(row)
