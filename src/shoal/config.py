@@ -189,6 +189,26 @@ class Segment(Settings):
     """Users with fewer events stay unassigned (-1)."""
 
 
+class Name(Settings):
+    """How segments are named. A key for the endpoint stands in SHOAL_NAMER_KEY alone, never among the settings."""
+
+    namer: Literal["contrast", "openai", "gguf"] = "contrast"
+    """``contrast``: from what sets segments apart in the data, and nothing is sent; ``openai``: by a language model
+    behind any endpoint that speaks OpenAI's chat protocol; ``gguf``: by one in a local file."""
+    url: str | None = None
+    """openai: base address, such as ``http://localhost:8080/v1``; None takes SHOAL_NAMER_URL."""
+    model: str | None = None
+    """openai: what the endpoint calls its model, None takes SHOAL_NAMER_MODEL; gguf: the path of the file."""
+    max_tokens: Annotated[int, Field(ge=1_000, le=10_000_000)] = 30_000
+    """Of all prompts and answers of a naming together, failed tries included."""
+    timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
+    """Seconds for one request, all of it."""
+    retries: Annotated[int, Field(ge=0, le=20)] = 3
+    """Tries after the first, where a request fails or its answer cannot be used."""
+    language: Annotated[str, Field(pattern=r"^[\w ()-]{2,40}$")] = "auto"
+    """Of names by a language model, such as ``German``; ``auto``: that of the labels, Chinese for Chinese ones."""
+
+
 class Recommend(Settings):
     """What is recommended from, and what counts as a hit."""
 
@@ -258,6 +278,7 @@ class Config(Whole):
     tower: Tower = Tower()
     train: Train = Train()
     segment: Segment = Segment()
+    name: Name = Name()
     recommend: Recommend = Recommend()
     rate: Rate = Rate()
     validation: Validation = Validation()

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 import shoal
+from shoal.config import Name
+from shoal.data.dataset import Dataset
 from shoal.data.ids import Ids
+from shoal.encode.cache import default_folder
 from shoal.learn import Around
 from shoal.learnt import Learnt, sorted_ids
+from shoal.progress import Progress
 from shoal.recommend.by_segment import Verdict
-from shoal.segment.name import ContrastNamer
-from shoal.segment.profile import profiles
-from shoal.tables import MEMBERS, SEGMENT, STRENGTH, USER, check
+from shoal.segment.namer import contrast, name_segments
+from shoal.segment.profile import PROFILES, profiles
+from shoal.tables import MEMBERS, NAME, SEGMENT, STRENGTH, USER, check
 
 
 def everyone(learnt: Learnt) -> pl.DataFrame:
@@ -36,10 +42,66 @@ def describe(learnt: Learnt, members: pl.DataFrame) -> pl.DataFrame:
     """Return a row a segment: its profile, its name, and what held-out events say of it (`VERDICT`)."""
     data = learnt.data
     table = profiles(members, data.interactions, data.items, users=data.users)
-    table = table.with_columns(pl.Series("name", ContrastNamer().name(table), pl.String))
+    table = table.with_columns(pl.Series(NAME, contrast(table).names, pl.String))
     found = {v.segment: v for v in learnt.by_segment.verdicts_}
     told = [verdict_words(found.get(s), s) for s in table[SEGMENT]]
     return pl.concat([table, pl.DataFrame(told, schema=VERDICT)], how="horizontal")
+
+
+def renamed(
+    segments: pl.DataFrame,
+    members: pl.DataFrame,
+    data: Dataset,
+    settings: Name,
+    *,
+    keep: Mapping[int, str] | None = None,
+    seed: int = 0,
+    cache: Path | Literal["default"] | None = "default",
+    progress: Progress | None = None,
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Name segments anew, as the settings say.
+
+    Parameters
+    ----------
+    segments : polars.DataFrame
+        `describe` of `members` in `data`; what was found of the old names (`blind_score` and the like) is emptied.
+    members : polars.DataFrame
+    data : Dataset
+    settings : Name
+    keep : mapping of int to str, optional
+        Names, by segment, that stay as they are; the others differ from them.
+    seed : int
+    cache : path, "default" or None
+        Where a model's replies are kept by content.
+    progress : Progress, optional
+        Warned where a language model's name was not taken.
+
+    Returns
+    -------
+    segments : polars.DataFrame
+    naming : dict
+        How the names came about, for JSON; see `shoal.segment.namer.Named.document`.
+
+    Raises
+    ------
+    ConfigError, MissingExtraError
+        See `shoal.segment.namer.check`.
+    """
+    told = segments.select(PROFILES.keys())
+    named = name_segments(
+        told,
+        members,
+        data.interactions,
+        data.items,
+        settings,
+        keep=keep,
+        seed=seed,
+        cache=default_folder() if cache == "default" else cache,
+        progress=progress,
+    )
+    judged = [pl.lit(None, segments.schema[c]).alias(c) for c in segments.columns if c.startswith("blind_")]
+    table = segments.with_columns(pl.Series(NAME, named.names, pl.String), *judged)
+    return table, named.document(told, settings)
 
 
 VERDICT = {

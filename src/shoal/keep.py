@@ -5,6 +5,7 @@ Models that are quick to fit (popularity, the segments' own) are fitted again on
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from shoal.config import Config, Rate
+from shoal.config import Config, Name, Rate
 from shoal.data.dataset import Dataset, ReadReport, Scale
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
@@ -39,6 +40,8 @@ from shoal.segment.cluster import Segmentation
 from shoal.store import artifacts
 from shoal.tables import ITEM, USER
 
+NAMING = "naming"
+"""The document that says how names came about; runs of before have none."""
 Tensors = dict[str, dict[str, np.ndarray]]
 
 
@@ -49,6 +52,8 @@ def save(
     judgement: Judgement,
     manifest: dict[str, Any],
     folder: str | Path,
+    *,
+    naming: dict[str, Any] | None = None,
 ) -> Path:
     """Write everything, whole or not at all; see `shoal.store.artifacts.save`."""
     data = learnt.data
@@ -68,6 +73,8 @@ def save(
         "judgement": {"protocol": judgement.protocol, "n": judgement.n, "notes": list(judgement.notes)},
         "learnt": _document(learnt),
     }
+    if naming is not None:
+        documents[NAMING] = naming
     return artifacts.save(folder, tables=tables, tensors=_tensors(learnt), documents=documents, manifest=manifest)
 
 
@@ -93,6 +100,46 @@ def load(folder: str | Path) -> tuple[Learnt, pl.DataFrame, pl.DataFrame, Judgem
         return _restore(kept), tables["segments"], tables["members"], judgement, kept.manifest
     except KeyError as error:
         raise StoreError(f"{folder} lacks {error}, which every run has. Fit it again.") from None
+
+
+def naming_of(folder: str | Path) -> dict[str, Any] | None:
+    """Return how the names of a kept run came about; None in a run of before."""
+    return artifacts.load_document(folder, NAMING)
+
+
+Renamed = tuple[pl.DataFrame, dict[str, Any]]
+"""Segments, and how their names came about."""
+
+
+def rename(
+    folder: str | Path, settings: Name, name: Callable[[pl.DataFrame, pl.DataFrame, Dataset, int], Renamed]
+) -> Renamed:
+    """Give the segments of a kept run other names, and keep it, whole or not at all; nothing else of it changes.
+
+    Parameters
+    ----------
+    folder : path
+    settings : Name
+        They become those of the run.
+    name : callable
+        From segments, members, data and seed to segments and naming.
+
+    Raises
+    ------
+    StoreError
+        The folder is no run, is damaged, or cannot be written.
+    """
+    kept = artifacts.load(folder)
+    try:
+        config, tables = Config(**kept.documents["config"]), kept.tables
+        segments, naming = name(tables["segments"], tables["members"], _data(kept), config.seed)
+    except KeyError as error:
+        raise StoreError(f"{folder} lacks {error}, which every run has. Fit it again.") from None
+    config = config.model_copy(update={"name": settings})
+    documents = kept.documents | {"config": config.model_dump(mode="json"), NAMING: naming}
+    tables = tables | {"segments": segments}
+    artifacts.save(folder, tables=tables, tensors=kept.tensors, documents=documents, manifest=kept.manifest)
+    return segments, naming
 
 
 def _scale(scale: Scale | None) -> dict[str, Any] | None:

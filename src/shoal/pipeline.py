@@ -5,6 +5,7 @@ fit: hold out --learn--> Learnt --judge--> Judgement --refit on everything--> Ru
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +15,11 @@ import numpy as np
 import polars as pl
 
 from shoal import keep
-from shoal.config import Config
+from shoal.config import Config, Name
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
-from shoal.describe import describe, everyone, manifest_of, members_of
+from shoal.describe import describe, everyone, manifest_of, members_of, renamed
 from shoal.errors import ConfigError, ShoalError, TableError, UnknownIdError
 from shoal.explain import REASONS, deletion
 from shoal.judge import Judgement, as_lists, check_n, judge
@@ -27,6 +28,7 @@ from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import Progress, duration
 from shoal.progress import progress as make_progress
 from shoal.seeding import integer
+from shoal.segment.namer import check as check_namer
 from shoal.tables import AT, ITEM, RATINGS, RECOMMENDATIONS, SOURCE, USER, check
 from shoal.text.render import Template, Texts
 from shoal.text.sequence import user_sequences
@@ -50,6 +52,9 @@ class Run:
         How good it was on events that were held out before anything was learnt.
     manifest : dict
         Versions, data fingerprint, rows kept and dropped, seed, settings, times.
+    naming : dict or None
+        How the names came about: each segment's source, and each prompt and reply of a language model. None in a run
+        of before.
     """
 
     learnt: Learnt
@@ -57,6 +62,7 @@ class Run:
     members: pl.DataFrame
     judgement: Judgement
     manifest: dict[str, Any]
+    naming: dict[str, Any] | None = None
 
     @property
     def data(self) -> Dataset:
@@ -220,7 +226,9 @@ class Run:
         StoreError
             The folder holds something else, or cannot be written.
         """
-        return keep.save(self.learnt, self.segments, self.members, self.judgement, self.manifest, folder)
+        return keep.save(
+            self.learnt, self.segments, self.members, self.judgement, self.manifest, folder, naming=self.naming
+        )
 
     def _score_of(self, row: int) -> Any:
         return lambda pasts: self.learnt.blend.score(pasts)[:, row]
@@ -295,6 +303,9 @@ def fit(
         There are too few users, items or events.
     EncoderError
         The language model cannot be had.
+    ConfigError, MissingExtraError
+        A language model is to name segments, and its address, name, file or package is missing. One that does not
+        answer is no error: names come from contrasts, with a warning.
     StoreError
         `work` holds something that no fit put there.
     """
@@ -311,6 +322,7 @@ def fit(
 
 def _fit(data: Dataset, config: Config, around: Around) -> Run:
     began = datetime.now(UTC)
+    check_namer(config.name)
     held = hold_out(data, config, share=config.validation.share, seed=integer(config.seed, "outer"))
     learnt = learn(held.train, config, around, cutoff=held.cutoff)
     with around.stage("judge"):
@@ -320,9 +332,19 @@ def _fit(data: Dataset, config: Config, around: Around) -> Run:
     with around.stage("describe"):
         members = everyone(learnt)
         segments = describe(learnt, members)
+    with around.stage("name"):
+        segments, naming = renamed(
+            segments,
+            members,
+            learnt.data,
+            config.name,
+            seed=config.seed,
+            cache=around.cache,
+            progress=around.progress,
+        )
     manifest = manifest_of(learnt, around, began)
     around.progress.log(f"fit  done in {duration(sum(around.seconds.values()))}: {segments.height} segments")
-    return Run(learnt, segments, members, judgement, manifest)
+    return Run(learnt, segments, members, judgement, manifest, naming)
 
 
 def load(folder: str | Path) -> Run:
@@ -333,7 +355,55 @@ def load(folder: str | Path) -> Run:
     StoreError
         The folder is missing, is no run, is damaged or was written by a newer version.
     """
-    return Run(*keep.load(folder))
+    return Run(*keep.load(folder), naming=keep.naming_of(folder))
+
+
+def rename(
+    folder: str | Path,
+    settings: Name,
+    *,
+    keep_names: Mapping[int, str] | None = None,
+    cache: str | Path | Literal["default"] | None = "default",
+    progress: Progress | None = None,
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Name the segments of a kept run anew, and keep it, whole or not at all; nothing else of it changes.
+
+    A report that stands in the folder tells of the old names, and goes.
+
+    Parameters
+    ----------
+    folder : path
+    settings : shoal.config.Name
+        They become those of the run.
+    keep_names : mapping of int to str, optional
+        Names, by segment, that stay as they are; the others differ from them.
+    cache : path, "default" or None
+        Where a language model's replies are kept by content.
+    progress : Progress, optional
+        Warned where a language model's name was not taken.
+
+    Returns
+    -------
+    segments : polars.DataFrame
+        As `Run.segments`.
+    naming : dict
+        As `Run.naming`.
+
+    Raises
+    ------
+    StoreError
+        The folder is no run, is damaged, or cannot be written.
+    ConfigError, MissingExtraError
+        A language model is wanted, and its address, name, file or package is missing.
+    """
+    check_namer(settings)
+    place = None if cache is None else cache if cache == "default" else Path(cache)
+
+    def name(segments: pl.DataFrame, members: pl.DataFrame, data: Dataset, seed: int) -> keep.Renamed:
+        told = progress or make_progress()
+        return renamed(segments, members, data, settings, keep=keep_names, seed=seed, cache=place, progress=told)  # type: ignore[arg-type]
+
+    return keep.rename(folder, settings, name)
 
 
 def _with_columns(table: pl.DataFrame, *columns: str) -> pl.DataFrame:

@@ -142,3 +142,27 @@ def test_films_of_douban_are_told_by_words_and_their_segments_named_by_them(shar
     log = table.select(pl.col("user_id").cast(pl.Categorical), pl.col("film_id").cast(pl.Categorical).alias("item_id"))
     names = ContrastNamer().name(profiles(members, log, catalogue))
     assert all(is_chinese(name) for name in names), names
+
+
+def test_habits_and_eras_in_chinese_names_are_chinese_too():
+    from shoal.segment.profile import PROFILES
+
+    def row(segment: int, word: str, events: float, gap: float, decade: str | None) -> dict:
+        told = {"share_in": 0.3, "share_out": 0.05, "contrast": 20.0}
+        era = [{"label": decade, "kind": "decade", **told}] if decade else []
+        spoken = [{"label": word, "kind": "comment", **told}] if word else []
+        habits = {"events_per_user": events, "rating_mean": 3.0, "rating_gap": gap}
+        lists = {"categories": era, "words": spoken, "exemplars": [], "user_traits": []}
+        return {"segment": segment, "size": 50, "share": 0.2, **habits, **lists, "sets_apart": ""}
+
+    rows = [
+        row(0, "青春 爱情", 20.0, 0.0, None),
+        row(1, "科幻 电影", 20.0, 0.0, "1980s"),
+        row(2, "青春 爱情", 60.0, 0.0, None),
+        row(3, "", 20.0, 0.5, None),
+        row(4, "", 20.0, 0.0, None),
+    ]
+    names = ContrastNamer().name(pl.DataFrame(rows, schema=PROFILES))
+    assert sorted(names[:3:2]) == ["青春爱情", "青春爱情，活跃用户"]
+    assert names[1] == "科幻电影，1980年代"
+    assert names[3:] == ["评分宽容", "与大家相近"]

@@ -181,3 +181,35 @@ def test_movielens_names_speak_of_genres_and_decades(shared_data):
     assert len(set(names)) == len(names) == 6
     assert len(telling) >= 5
     assert sum("elsewhere" in told for told in profiled["sets_apart"]) >= 5
+
+
+def test_siblings_with_one_subject_are_told_apart_by_another_before_the_era():
+    imax, action, war = (
+        label(n, s, 0.05, c) for n, s, c in (("IMAX", 0.2, 30.0), ("Action", 0.3, 25.0), ("War", 0.3, 20.0))
+    )
+    new, old = decade("2010s", 0.4, 0.1, 40.0), decade("1990s", 0.4, 0.1, 39.0)
+    names = ContrastNamer().name(
+        table({"categories": [imax, action, war, new]}, {"categories": [imax, action, war, old]})
+    )
+    assert names == ["2010s IMAX and Action", "1990s IMAX and War"]
+
+
+def test_a_decade_that_a_sibling_uses_more_comes_second():
+    first = [decade("1990s", 0.8, 0.4, 50.0), decade("1980s", 0.1, 0.05, 20.0)]
+    second = [decade("1990s", 0.5, 0.4, 30.0), decade("1980s", 0.2, 0.05, 20.0)]
+    assert ContrastNamer().name(table({"categories": first}, {"categories": second})) == [
+        "1990s titles",
+        "1980s titles",
+    ]
+
+
+def test_where_categories_are_rare_and_none_is_the_segments_own_phrases_name_it():
+    author = label("Terry Pratchett", 0.03, 0.001, kind="authors")
+    poirot = label("hercule poirot", 0.01, 0.001, kind="title")
+    names = ContrastNamer().name(table({"categories": [author]}, {"words": [poirot]}))
+    assert names == ["Terry Pratchett", "Hercule Poirot"]
+
+
+def test_two_habits_that_do_not_fit_are_not_cut_but_one_is_told():
+    row = {"categories": [decade("1990s", 0.5, 0.3, 30.0)], "events_per_user": 10.0, "rating_gap": 0.6}
+    assert ContrastNamer().name(table(row, {"events_per_user": 50.0}))[0] == "1990s titles, generous raters"

@@ -85,3 +85,20 @@ def test_items_without_text_have_no_words():
     bare = items(price=[1.0, 2.0])
     assert words(bare).height == categories(bare).height == 0
     assert words(items(title=pl.Series([None, None], dtype=pl.String))).height == 0
+
+
+def test_of_a_long_text_only_what_it_says_twice_is_a_word():
+    long = (
+        " ".join(f"filler{i} passing" if i == 7 else f"filler{i}" for i in range(220)) + " wizard school, wizard school"
+    )
+    found = set(words(items(text=[long, long]))["label"])
+    assert {"wizard", "school", "wizard school"} <= found
+    assert not {"passing", "filler3"} & found
+    assert "passing" in set(words(items(text=["a passing thought", "a passing cloud"]))["label"])
+
+
+def test_years_in_descriptions_are_no_decades():
+    description = "In the spring of 1962 a boy finds a letter. " * 5
+    assert decades(items(text=[description] * 3)).is_empty()
+    both = items(title=["Heat (1995)"] * 3, text=[description] * 3)
+    assert set(decades(both)["label"]) == {"1990s"}

@@ -25,6 +25,7 @@ from shoal.cli.doctor import doctor
 from shoal.cli.evaluate import evaluate
 from shoal.cli.finetune import finetune, score
 from shoal.cli.fit import fit
+from shoal.cli.name import name
 from shoal.cli.report import report
 from shoal.cli.show import assign, explain, rate, recommend, segments
 from shoal.cli.tables import out, talk
@@ -70,6 +71,7 @@ _COMMANDS: dict[Callable[..., None], str] = {
     demo: "The whole journey on data that comes along.",
     fit: "A log becomes a run folder.",
     segments: "Who the users are.",
+    name: "Other names for the segments of a run.",
     recommend: "Items for users, old and new.",
     rate: "Predicted ratings and their spread.",
     assign: "Users placed in segments from a file.",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 from typer import Argument, Option
 
 from shoal.cli.tables import talk
-from shoal.errors import UnknownIdError
+from shoal.errors import ConfigError, UnknownIdError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,6 +33,17 @@ Examples = Annotated[Path, Argument(metavar="TABLE", help="Texts with ratings or
 Label = Annotated[str | None, Option(metavar="COLUMN", help="review: column of names to tell, not ratings.")]
 Track = Annotated[
     list[str] | None, Option(metavar="NAME", help="tensorboard, wandb or wandb-offline; may be repeated.")
+]
+Namer = Annotated[
+    str | None,
+    Option(
+        metavar="NAMER",
+        help="Who names segments: contrast, the URL of a chat endpoint, openai (URL from SHOAL_NAMER_URL), or "
+        "gguf:PATH.  [default: contrast]",
+    ),
+]
+NamerModel = Annotated[
+    str | None, Option(metavar="MODEL", help="What the endpoint calls its model; else SHOAL_NAMER_MODEL.")
 ]
 N = Annotated[int, Option("--n", help="How many items for each user.")]
 
@@ -120,6 +131,29 @@ class Reading(Columns):
         return data
 
 
+def naming(namer: str | None, model: str | None) -> dict[str, Any]:
+    """Return the settings that --namer and --namer-model stand for; a key is read from SHOAL_NAMER_KEY alone.
+
+    Raises
+    ------
+    ConfigError
+        The namer is none of those that there are.
+    """
+    over: dict[str, Any] = {} if model is None else {"model": model}
+    if namer is None:
+        return over
+    if namer.startswith("gguf:") and model is None:
+        return {"namer": "gguf", "model": namer.removeprefix("gguf:")}
+    if namer.startswith(("http://", "https://")):
+        return over | {"namer": "openai", "url": namer}
+    if namer in ("contrast", "openai"):
+        return over | {"namer": namer}
+    raise ConfigError(
+        f"--namer {namer}: must be contrast, openai, gguf:PATH (without --namer-model), or an address such as "
+        "http://localhost:8080/v1."
+    )
+
+
 OF_TEXTS = ("text", "rating", "scale", "separator", "encoding", "on_bad")
 """Options of reading that texts with ratings or labels have too."""
 
@@ -142,6 +176,8 @@ class Settings:
     item_template: Annotated[
         str | None, Option(metavar="TEXT", help="Such as '{title}. {genres}'; else made from the columns.")
     ] = None
+    namer: Namer = None
+    namer_model: NamerModel = None
 
     def make(self) -> Config:
         """Return the settings of the file, or the default ones, with the options laid over them."""
@@ -158,6 +194,7 @@ class Settings:
                 values[part][name] = value
         if self.seed is not None:
             values["seed"] = self.seed
+        values["name"] |= naming(self.namer, self.namer_model)
         return Config(**values)
 
 

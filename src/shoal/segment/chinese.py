@@ -12,14 +12,15 @@ import re
 
 import polars as pl
 
-_HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_HAN_RUN = re.compile(f"[{_HAN}]+")
+HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_HAN_RUN = re.compile(f"[{HAN}]+")
 _HIRAGANA = re.compile("[\u3041-\u309f]+")
-_GAP = re.compile(f"(?<=[{_HAN}]) (?=[{_HAN}])")
-_BORDER = re.compile(f"(?<=[{_HAN}])(?=[\u30a0-\u30ff])|(?<=[\u30a0-\u30ff])(?=[{_HAN}])")
+_GAP = re.compile(f"(?<=[{HAN}]) (?=[{HAN}])")
+_BORDER = re.compile(f"(?<=[{HAN}])(?=[\u30a0-\u30ff])|(?<=[\u30a0-\u30ff])(?=[{HAN}])")
 
 STOP_WORDS = frozenset(
-    """一下 一个 一些 一件 一份 一会 一会儿 一位 一個 一切 一句 一名 一场 一定 一家 一开始 一方面 一旦 一时 一条 一样
+    """仅仅 稍微 全片 之心 足够 不行 哈哈哈哈 哈哈哈哈哈
+    一下 一个 一些 一件 一份 一会 一会儿 一位 一個 一切 一句 一名 一场 一定 一家 一开始 一方面 一旦 一时 一条 一样
     一樣 一次 一段 一点 一点儿 一点点 一番 一直 一种 一種 一般 一起 一边 一遍 一部 一開始 一间 一點 三个 上去 上面
     下去 下次 下面 不了 不仅 不会 不但 不再 不到 不可 不够 不太 不如 不少 不得 不得不 不必 不想 不是 不會 不然 不用
     不知 不知道 不管 不能 不要 不论 不过 不過 与其 东西 两个 两天 两次 个人 为了 为什么 为何 之一 之前 之后 之类 之间
@@ -69,6 +70,12 @@ def together(label: str) -> str:
     return _GAP.sub("", label)
 
 
+def pieces(label: str) -> list[str]:
+    """Return the Chinese runs of a label and, of two characters or more, the words that they are made of."""
+    runs = _HAN_RUN.findall(together(label))
+    return [*runs, *(word for run in runs for word in _words_of(run) if len(word) > 1)]
+
+
 def letters(text: str) -> int:
     """Return the length of a text in Latin letters; a Chinese character says as much as three."""
     return len(text) + 2 * sum(len(run) for run in _HAN_RUN.findall(text))
@@ -81,6 +88,10 @@ def _cut(text: str) -> str:
 
 
 def _words(run: re.Match[str]) -> str:
+    return f" {' '.join(_words_of(run[0]))} "
+
+
+def _words_of(run: str) -> list[str]:
     import rjieba
 
-    return f" {' '.join(rjieba.cut(run[0]))} "
+    return list(rjieba.cut(run))

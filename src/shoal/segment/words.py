@@ -25,6 +25,8 @@ TOKEN = r"(?:\p{L}\.){2,}|[\p{L}\p{N}][\p{L}\p{M}\p{N}]*(?:['’]\p{L}[\p{L}\p{M
 """Initials (j.k.), words, or one mark, which no phrase runs across. Many scripts write vowels as signs on letters."""
 YEAR = r"\b(1[89]\d\d|20[0-4]\d)\b"
 FEWEST_ITEMS = 2  # a word of one item alone is the item, no theme
+SHORT = 120  # characters: a title with its subtitle, and no description
+LONG_TEXT = 200  # words: one that so long a text says once is none of its themes
 MOST_VALUES = 50  # a text column with so few distinct values is a category
 
 LONG = {ITEM: pl.Categorical(), "kind": pl.String(), "label": pl.String()}
@@ -33,7 +35,8 @@ LONG = {ITEM: pl.Categorical(), "kind": pl.String(), "label": pl.String()}
 def categories(items: pl.DataFrame) -> pl.DataFrame:
     """Return the labels of lists of strings, of text columns with few distinct values, and decades.
 
-    A decade comes from a whole-number column whose name holds ``year``, else from the last year that a text names.
+    A decade comes from a whole-number column whose name holds ``year``, else from the last year that a short text, such
+    as a title, names; a description may name any.
     Labels that stand in brackets, such as ``(no genres listed)``, say that there is none and are left out.
     """
     parts = [_lists(items, c) for c, dtype in items.schema.items() if dtype == pl.List(pl.String)]
@@ -47,7 +50,7 @@ def decades(items: pl.DataFrame) -> pl.DataFrame:
     numbers = [c for c, dtype in items.schema.items() if "year" in c.lower() and dtype.is_numeric()]
     if numbers:
         year = pl.col(numbers[0]).cast(pl.Float64).fill_nan(None)
-    elif columns := text_columns(items):
+    elif columns := [c for c in text_columns(items) if _is_short(items[c])]:
         year = pl.coalesce(pl.col(c).str.extract_all(YEAR).list.last().cast(pl.Int32) for c in columns)
     else:
         return pl.DataFrame(schema=LONG)
@@ -59,9 +62,9 @@ def decades(items: pl.DataFrame) -> pl.DataFrame:
 def words(items: pl.DataFrame) -> pl.DataFrame:
     """Return the words and two-word phrases of each item's texts, in small letters, once an item.
 
-    Only those that at least two items share. Stop words are English with the commonest articles of its neighbours, and
-    Chinese. Chinese is cut into words, Japanese where its scripts meet; see `shoal.segment.chinese.spaced` for these
-    and for scripts that stay unbroken.
+    Only those that at least two items share and, of a text of more than 200 words, those that it says twice. Stop words
+    are English with the commonest articles of its neighbours, and Chinese. Chinese is cut into words, Japanese where
+    its scripts meet; see `shoal.segment.chinese.spaced` for these and for scripts that stay unbroken.
     """
     parts = [_phrases(items, column) for column in text_columns(items)]
     found = pl.concat([p for p in parts if p.height] or [pl.DataFrame(schema=LONG)])
@@ -72,6 +75,10 @@ def words(items: pl.DataFrame) -> pl.DataFrame:
 def text_columns(items: pl.DataFrame) -> list[str]:
     """Return the columns that hold running text: strings that are no links, and no categories."""
     return [c for c in _string_columns(items) if not _is_category(items[c])]
+
+
+def _is_short(column: pl.Series) -> bool:
+    return float(column.str.len_chars().median() or 0.0) <= SHORT  # type: ignore[arg-type]
 
 
 def _category_columns(items: pl.DataFrame) -> list[str]:
@@ -116,6 +123,9 @@ def _phrases(items: pl.DataFrame, column: str) -> pl.DataFrame:
         after=pl.col("label").shift(-1).over(ITEM),
         goes_on=telling.shift(-1, fill_value=False).over(ITEM),
     )
-    pairs = long.filter("telling", "goes_on").select(ITEM, label=pl.col("label") + " " + pl.col("after"))
-    found = pl.concat([long.filter("telling").select(ITEM, "label"), pairs])
+    lengthy = pl.len().over(ITEM) > LONG_TEXT
+    long = long.with_columns(least=pl.when(lengthy).then(2).otherwise(1))
+    pairs = long.filter("telling", "goes_on").select(ITEM, "least", label=pl.col("label") + " " + pl.col("after"))
+    found = pl.concat([long.filter("telling").select(ITEM, "least", "label"), pairs])
+    found = found.filter(pl.len().over(ITEM, "label") >= pl.col("least"))
     return found.select(ITEM, kind=pl.lit(column), label="label")

@@ -148,6 +148,21 @@ def load(folder: str | Path, kind: Kind = RUN) -> Artifacts:
     return found
 
 
+def load_document(folder: str | Path, name: str, kind: Kind = RUN) -> Any:
+    """Return one document of a folder, checked against its hash; None where the folder has none of this name.
+
+    Raises
+    ------
+    StoreError
+        See `load`.
+    """
+    head = _manifest_of(Path(folder), kind)
+    file = _file_name(name, ".json")
+    if file not in head["files"]:
+        return None
+    return json.loads(_checked_file(Path(folder), file, head["files"][file]).read_text(encoding="utf-8"))
+
+
 def is_run_folder(folder: str | Path, kind: Kind = RUN) -> bool:
     """Whether a manifest of this kind stands in `folder`, whole or of a newer format; nothing else is looked at."""
     try:
