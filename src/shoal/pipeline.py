@@ -29,7 +29,9 @@ from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import Progress, duration
 from shoal.progress import progress as make_progress
 from shoal.seeding import integer
+from shoal.segment.anonymous import counts
 from shoal.segment.compare import compare
+from shoal.segment.export import Exported, K, export
 from shoal.tables import AT, ITEM, RATINGS, RECOMMENDATIONS, SOURCE, USER, check
 from shoal.text.render import Template, Texts
 from shoal.text.sequence import user_sequences
@@ -291,6 +293,35 @@ class Run:
         """
         who = self._known(list(seeds))
         return lookalikes(self.learnt, who.values, n, seed=self.learnt.config.seed if seed is None else seed)
+
+    def export(
+        self,
+        to: str | Path,
+        *,
+        since: str | Path | None = None,
+        holdout: float = 0.0,
+        seed: int | None = None,
+        k: int = K,
+    ) -> Exported:
+        """Write members with the names of their segments, or what changed since the last export.
+
+        See `shoal.segment.export.export`, which also says what is raised.
+        """
+        seed = self.learnt.config.seed if seed is None else seed
+        source = f"{self.manifest.get('made')} {self.manifest.get('data', {}).get('fingerprint')}"
+        options: dict[str, Any] = {"since": since, "holdout": holdout, "seed": seed, "k": k, "source": source}
+        return export(self.members, self.segments, to, **options)
+
+    def counts(
+        self, traits: Sequence[str] = (), *, holdout: float = 0.0, seed: int | None = None, k: int = K
+    ) -> pl.DataFrame:
+        """Count users by segment, and by segment and trait, so that no group of fewer than k can be computed.
+
+        See `shoal.segment.anonymous.counts`, which also says what is raised.
+        """
+        seed = self.learnt.config.seed if seed is None else seed
+        options: dict[str, Any] = {"traits": traits, "holdout": holdout, "seed": seed, "k": k}
+        return counts(self.members, self.segments, users=self.data.users, **options)
 
     def compare(self, segments: Sequence[int], *, draws: int = 1000, seed: int | None = None) -> pl.DataFrame:
         """Say what differs between two to five segments, by how much, and whether it matters.

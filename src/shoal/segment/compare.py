@@ -129,7 +129,7 @@ def compare(
     rows: list[pl.DataFrame] = []
     tested = 0
     for place, part in enumerate(measured.shares()):
-        found, labels = _shares(part, chosen, drawn, generator(seed, "half", place))
+        found, labels = _shares(part, chosen, drawn, (seed, place))
         rows, tested = [*rows, *found], tested + labels
     for number in measured.means():
         found = _means(number, chosen, drawn)
@@ -202,7 +202,7 @@ class Drawn:
 
 
 def _shares(
-    part: Shares, chosen: list[int], drawn: list[Drawn], rng: np.random.Generator
+    part: Shares, chosen: list[int], drawn: list[Drawn], stream: tuple[int, int]
 ) -> tuple[list[pl.DataFrame], int]:
     """Compare labels; return a table for each pair, and how many effects there were to test."""
     pairs = list(combinations(range(len(chosen)), 2))
@@ -220,7 +220,8 @@ def _shares(
     more = HALF * counts[:, keep].sum(0) / having  # what half a user with the label adds
     points = _logit(counts[:, keep], totals[:, None], more, more)
     logits = []
-    for d, one in zip(drawn, by_user, strict=True):
+    for segment, d, one in zip(chosen, drawn, by_user, strict=True):
+        rng = generator(stream[0], "half", stream[1], segment + 1)
         noise = rng.gamma(HALF, 1 / HALF, (2, d.draws, len(keep))) * more
         logits.append(_logit(d.sums(one), d.sums(part.totals[d.users][:, None].astype(np.float32)), *noise))
     values = [
