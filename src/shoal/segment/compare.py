@@ -293,7 +293,7 @@ def _rows(
     effect: np.ndarray,
     draws: np.ndarray,
 ) -> pl.DataFrame:
-    low, high = np.nanquantile(draws, (0.025, 0.975), axis=0)
+    low, high = _ends(draws)
     return pl.DataFrame(
         {
             "part": [part] * len(labels),
@@ -309,6 +309,13 @@ def _rows(
             "p": _p(effect, low, high),
         }
     )
+
+
+def _ends(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds of the middle 95 % of each column; draws in which nothing varied are left out."""
+    whole = np.isfinite(draws).all()
+    low, high = (np.quantile if whole else np.nanquantile)(np.ascontiguousarray(draws.T), (0.025, 0.975), axis=1)
+    return low, high
 
 
 def _p(effect: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
