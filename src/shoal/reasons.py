@@ -33,6 +33,8 @@ REFERENCE = 256
 CANDIDATES = 60
 """Items that set a segment apart, of which some may be added on the way into it."""
 FEWEST_USES = 5
+AGAINST = 0.1
+"""What takes so much of what lifts a score is named as speaking against the item."""
 BLOCK = 64
 
 MEMBERSHIPS = {SEGMENT: pl.Int32(), NAME: pl.String(), "membership": pl.Float32(), "here": pl.Boolean()}
@@ -102,9 +104,12 @@ class Shares:
     def sentence(self) -> str:
         """Say it in words, such as ``61 % segment, 39 % you``."""
         told = self.table.drop_nulls("share").filter(pl.col("share") > 0).sort("share", descending=True)
-        if not told.height:
-            return "nothing beyond what everybody likes"
-        return ", ".join(f"{100 * share:.0f} % {part}" for part, share in told.select("part", "share").iter_rows())
+        words = ", ".join(f"{100 * share:.0f} % {part}" for part, share in told.select("part", "share").iter_rows())
+        above = float(told["amount"].sum())
+        against = self.table.filter(pl.col("part").is_in(told["part"].to_list()).not_(), pl.col("amount") < 0)
+        names = against.filter(pl.col("part") != "everybody", pl.col("amount") <= -AGAINST * above)["part"].to_list()
+        words = words or "nothing beyond what everybody likes"
+        return words + (f"; {' and '.join(names)} against it" if names else "")
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""

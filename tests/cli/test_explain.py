@@ -111,7 +111,7 @@ def test_a_user_who_cannot_be_placed_is_told_so(run, capsys) -> None:
 
 def test_an_item_is_explained_by_shares_parts_and_events(run, capsys) -> None:
     lines, _ = said(capsys, "1", "20")
-    assert lines[0] == "  61 % segment, 39 % you: score 1.800"
+    assert lines[0] == "  61 % segment, 39 % you; text against it: score 1.800"
     assert [line.split() for line in lines[2:6]] == [
         ["everybody", "+1.000", "-"],
         ["segment", "+0.610", "61%"],
@@ -129,7 +129,7 @@ def test_where_nothing_of_the_user_carries_an_item_that_is_said(run, capsys) -> 
 
 def test_json_holds_all_of_it(run, capsys) -> None:
     found = json.loads("\n".join(said(capsys, "1", "20", "--json")[0]))
-    assert found["sentence"] == "61 % segment, 39 % you"
+    assert found["sentence"] == "61 % segment, 39 % you; text against it"
     assert found["models"][0]["model"] == "item_item"
     assert found["events"][0]["title"] == "Laura"
     found = json.loads("\n".join(said(capsys, "1", "--json")[0]))

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from shoal import reasons
 from shoal.errors import ConfigError, NotEnoughDataError, UnknownIdError
 from shoal.tables import ITEM, SEGMENT, USER
 
@@ -67,6 +68,14 @@ def test_in_a_world_of_segments_the_segment_carries_a_recommendation(run):
 
 def test_the_sentence_names_the_shares(run):
     assert "%" in run.shares("u1", first_item(run, "u1")).sentence()
+
+
+def test_the_score_of_a_user_without_a_past_adds_up_too_and_no_segment_has_a_share(run):
+    past = run.learnt.pasts(run.data.interactions.head(0), run._known(["u1"]))
+    found = reasons.shares(run.learnt, run.members, past, 3)
+    parts = dict(found.table.select("part", "amount").iter_rows())
+    assert sum(parts.values()) == pytest.approx(found.score, abs=1e-9)
+    assert parts["segment"] == 0
 
 
 def test_a_way_into_another_segment_is_confirmed_by_placing_the_user_anew(run):
