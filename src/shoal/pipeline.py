@@ -5,23 +5,24 @@ fit: hold out --learn--> Learnt --judge--> Judgement --refit on everything--> Ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 
-from shoal import keep
+from shoal import keep, reasons
+from shoal.alike import Lookalikes, lookalikes
 from shoal.config import Config, Name
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
 from shoal.describe import describe, everyone, manifest_of, members_of, renamed
 from shoal.errors import ConfigError, ShoalError, TableError, UnknownIdError
-from shoal.explain import REASONS, deletion
+from shoal.explain.deletion import Effect
+from shoal.explain.faithful import Faithfulness
 from shoal.judge import Judgement, as_lists, check_n, judge
 from shoal.learn import Around, hold_out, learn, texts_of
 from shoal.learnt import Learnt, sorted_ids
@@ -29,6 +30,9 @@ from shoal.progress import Progress, duration
 from shoal.progress import progress as make_progress
 from shoal.seeding import integer
 from shoal.segment.namer import check as check_namer
+from shoal.segment.anonymous import counts
+from shoal.segment.compare import compare
+from shoal.segment.export import Exported, K, export
 from shoal.tables import AT, ITEM, RATINGS, RECOMMENDATIONS, SOURCE, USER, check
 from shoal.text.render import Template, Texts
 from shoal.text.sequence import user_sequences
@@ -178,13 +182,160 @@ class Run:
         UnknownIdError
             The user or the item is not known.
         """
-        who = self._known([user])
-        past = self.learnt.pasts(self._events_of(who), who)
-        row = None if item is None else self._item_row(item)
-        attention = self.learnt.sequence.attention(past)[0]
-        table = deletion(past, self._strength_of(past) if row is None else self._score_of(row), attention)
-        ids = self.learnt.items.take(table["item_row"].to_numpy())
-        return table.select(pl.Series(ITEM, ids, pl.String), "value", "effect", "attention").cast(REASONS)  # type: ignore[arg-type]
+        past = self._past_of(user)
+        return reasons.events_that_count(self.learnt, past, self._effect(past, item))
+
+    def why(self, user: str) -> reasons.Why:
+        """Say which segments a user is in and why: memberships, shared exemplars, events checked by deletion.
+
+        Raises
+        ------
+        UnknownIdError
+            The user is not known.
+        """
+        return reasons.why(self.learnt, self.segments, self._past_of(user))
+
+    def shares(self, user: str, item: str) -> reasons.Shares:
+        """Say how much of an item's score is everybody's, the segment's, the user's own, and the texts'.
+
+        Raises
+        ------
+        UnknownIdError
+            The user or the item is not known.
+        """
+        past, row = self._past_of(user), self._item_row(item)
+        return reasons.shares(self.learnt, self.members, past, row, seed=self.learnt.config.seed)
+
+    def way_to(self, user: str, segment: int) -> pl.DataFrame:
+        """Return the fewest events whose loss or gain would put a user into a segment, each step placed anew.
+
+        Returns
+        -------
+        polars.DataFrame
+            step, action (remove or add), item_id, value, strength (membership of that segment after the step), segment
+            (where the user is then). Empty if the user is there already. If no way was found the last row's segment is
+            another one.
+
+        Raises
+        ------
+        UnknownIdError
+            The user or the segment is not known.
+        ConfigError
+            The segment is -1.
+        """
+        past = self._past_of(user)
+        return reasons.steps_of(self.learnt, reasons.way_to(self.learnt, self.segments, self.members, past, segment))
+
+    def shapley(self, user: str, item: str | None = None, *, pairs: int = 16, seed: int | None = None) -> pl.DataFrame:
+        """Return Shapley values of a user's newest events for an item's score, or for the segment's strength.
+
+        Parameters
+        ----------
+        user, item : str
+        pairs : int
+            Pairs of orders that are drawn; four times as many halve the error.
+        seed : int, optional
+            None: the run's own.
+
+        Returns
+        -------
+        polars.DataFrame
+            item_id, value, shapley, error (standard error of the sampling), strongest first. They add up to the score
+            less the score without these events.
+
+        Raises
+        ------
+        UnknownIdError
+            The user or the item is not known.
+        ConfigError
+            There are fewer than 2 pairs.
+        """
+        past = self._past_of(user)
+        seed = self.learnt.config.seed if seed is None else seed
+        return reasons.shapley_values(self.learnt, past, self._effect(past, item), pairs=pairs, seed=seed)
+
+    def faithfulness(self, users: list[str] | None = None, *, n: int = 50, seed: int | None = None) -> Faithfulness:
+        """Check whether the events cited for first recommendations carry them, against random events.
+
+        Parameters
+        ----------
+        users : list of str, optional
+            None: `n` users with more than three events, drawn by the seed.
+
+        Raises
+        ------
+        UnknownIdError
+            A user is not known.
+        NotEnoughDataError
+            Fewer than two users have more than three events.
+        ConfigError
+            `n` is below 2.
+        """
+        if n < 2:
+            raise ConfigError(f"n = {n}: an interval over users needs at least 2; 50 do well.")
+        seed = self.learnt.config.seed if seed is None else seed
+        some = reasons.long_enough(self.learnt, n, seed=seed) if users is None else self._known(users).values
+        return reasons.faithful(self.learnt, some, seed=seed)
+
+    def lookalikes(self, seeds: Sequence[str], n: int | None = None, *, seed: int | None = None) -> Lookalikes:
+        """Find the users most like those of a list, and say how many of them really behave alike.
+
+        Parameters
+        ----------
+        seeds : sequence of str
+            Users of the run.
+        n : int, optional
+            How many to add; None: those above the threshold that held-out events suggest, which may be nobody.
+
+        Raises
+        ------
+        UnknownIdError
+            A user is not known; all of them are named.
+        NotEnoughDataError
+            There are fewer than two seeds with events, or, without `n`, too few to set a threshold by.
+        ConfigError
+            `n` is below 1.
+        """
+        who = self._known(list(seeds))
+        return lookalikes(self.learnt, who.values, n, seed=self.learnt.config.seed if seed is None else seed)
+
+    def export(
+        self,
+        to: str | Path,
+        *,
+        since: str | Path | None = None,
+        holdout: float = 0.0,
+        seed: int | None = None,
+        k: int = K,
+    ) -> Exported:
+        """Write members with the names of their segments, or what changed since the last export.
+
+        See `shoal.segment.export.export`, which also says what is raised.
+        """
+        seed = self.learnt.config.seed if seed is None else seed
+        source = f"{self.manifest.get('made')} {self.manifest.get('data', {}).get('fingerprint')}"
+        options: dict[str, Any] = {"since": since, "holdout": holdout, "seed": seed, "k": k, "source": source}
+        return export(self.members, self.segments, to, **options)
+
+    def counts(
+        self, traits: Sequence[str] = (), *, holdout: float = 0.0, seed: int | None = None, k: int = K
+    ) -> pl.DataFrame:
+        """Count users by segment, and by segment and trait, so that no group of fewer than k can be computed.
+
+        See `shoal.segment.anonymous.counts`, which also says what is raised.
+        """
+        seed = self.learnt.config.seed if seed is None else seed
+        options: dict[str, Any] = {"traits": traits, "holdout": holdout, "seed": seed, "k": k}
+        return counts(self.members, self.segments, users=self.data.users, **options)
+
+    def compare(self, segments: Sequence[int], *, draws: int = 1000, seed: int | None = None) -> pl.DataFrame:
+        """Say what differs between two to five segments, by how much, and whether it matters.
+
+        See `shoal.segment.compare.compare`, which also says what is raised.
+        """
+        data, seed = self.data, self.learnt.config.seed if seed is None else seed
+        tables = self.members, data.interactions, data.items
+        return compare(*tables, segments, users=data.users, seed=seed, draws=draws)
 
     def sequences(self, users: list[str] | None = None, *, cutoff: datetime | None = None) -> Texts:
         """Write users' pasts as language sequences: dated, with ratings, oldest first, the newest within the budget.
@@ -230,14 +381,15 @@ class Run:
             self.learnt, self.segments, self.members, self.judgement, self.manifest, folder, naming=self.naming
         )
 
-    def _score_of(self, row: int) -> Any:
-        return lambda pasts: self.learnt.blend.score(pasts)[:, row]
+    def _effect(self, past: Histories, item: str | None) -> Effect:
+        """Return what is to be explained: an item's score, or the strength of the user's segment."""
+        if item is None:
+            return reasons.strength_of(self.learnt, past)
+        return reasons.score_of(self.learnt, self._item_row(item))
 
-    def _strength_of(self, past: Histories) -> Any:
-        segment = int(self.learnt.segments(past)[0][0])
-        if segment < 0:
-            return lambda pasts: np.zeros(pasts.n_users)
-        return lambda pasts: self.learnt.segmentation.memberships(self.learnt.sequence.users(pasts))[:, segment]
+    def _past_of(self, user: str) -> Histories:
+        who = self._known([user])
+        return self.learnt.pasts(self._events_of(who), who)
 
     def _known(self, users: list[str] | None) -> Ids:
         everyone = sorted_ids(self.data.users, USER)

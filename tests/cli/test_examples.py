@@ -52,6 +52,7 @@ def write_files(folder: Path, data: Dataset) -> None:
     new = log.filter(pl.col(USER).is_in(["42", "7"])).with_columns(pl.lit("new-") + pl.col(USER))
     new.with_columns(review=pl.lit("The food was lovely")).write_csv(folder / "new.csv")
     log.head(5).write_csv(folder / "pairs.csv")
+    log.select(USER).unique().sort(USER).head(3).write_csv(folder / "seeds.csv")
     films = data.items.with_columns(pl.col(ITEM).cast(pl.String), pl.col("genres").list.join("|"))
     films.write_csv(folder / "movies.csv")
     write_texts(folder)

@@ -56,10 +56,6 @@ class Double:
         members = {"user_id": ["9", "8"], "segment": pl.Series([0, -1], dtype=pl.Int32), "strength": [0.75, None]}
         return pl.DataFrame(members)
 
-    def explain(self, user_id: str, item_id: str | None = None) -> pl.DataFrame:
-        self.asked = {"user": user_id, "item": item_id}
-        return pl.DataFrame({"item_id": ["10"], "effect": [0.1]}).head(0 if item_id == "30" else 1)
-
 
 @pytest.fixture
 def run(monkeypatch) -> Double:
@@ -122,8 +118,6 @@ def test_recommend_wants_to_know_whom_for_in_one_way(run, capsys, options) -> No
 
 def test_an_unknown_user_or_item_is_refused(run, capsys) -> None:
     assert "This run has no user 77" in refused(capsys, "recommend", "r", "--user", "77")
-    assert "This run has no user 77" in refused(capsys, "explain", "r", "77")
-    assert "This run has no item 77" in refused(capsys, "explain", "r", "1", "77")
     assert "This run has no item 77" in refused(capsys, "rate", "r", "--user", "1", "--item", "77")
 
 
@@ -152,15 +146,6 @@ def test_assigned_users_stand_beside_the_name_of_their_segment(run, capsys, tmp_
     assert [line.split("   ")[0].strip() for line in lines[1:]] == ["9", "8"]
     assert "Late-night thrillers" in lines[1]
     assert "(unassigned)" in lines[2]
-
-
-def test_explain_passes_the_item_on_and_says_so_where_there_is_no_reason(run, capsys) -> None:
-    assert said(capsys, "explain", "r", "1")[1].split() == ["10", "Laura", "0.100"]
-    assert run.asked == {"user": "1", "item": None}
-    assert cli.run(["explain", "r", "1", "30"]) == 0
-    out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 1
-    assert "rests on what everyone does" in err
 
 
 def test_titles_fall_back_to_ids_where_the_catalogue_has_no_words() -> None:

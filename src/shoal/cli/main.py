@@ -20,14 +20,18 @@ import typer
 from typer.exceptions import TyperException
 
 from shoal import __version__
+from shoal.cli.alike import alike
+from shoal.cli.compare import compare
 from shoal.cli.demo import demo
 from shoal.cli.doctor import doctor
 from shoal.cli.evaluate import evaluate
+from shoal.cli.explain import explain
+from shoal.cli.export import export
 from shoal.cli.finetune import finetune, score
 from shoal.cli.fit import fit
 from shoal.cli.name import name
 from shoal.cli.report import report
-from shoal.cli.show import assign, explain, rate, recommend, segments
+from shoal.cli.show import assign, rate, recommend, segments
 from shoal.cli.tables import out, talk
 from shoal.cli.tune import tune
 from shoal.errors import ShoalError
@@ -76,6 +80,9 @@ _COMMANDS: dict[Callable[..., None], str] = {
     rate: "Predicted ratings and their spread.",
     assign: "Users placed in segments from a file.",
     explain: "Why this item, why this segment.",
+    compare: "What differs between segments.",
+    alike: "Users like those of a list.",
+    export: "Members and counts for other systems.",
     evaluate: "How good it is, beside honest baselines.",
     report: "The run as one page for a browser.",
     finetune: "A language model learns a task.",

@@ -1,4 +1,4 @@
-"""Commands that ask a run: segments, recommend, rate, assign, explain."""
+"""Commands that ask a run: segments, recommend, rate, assign."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from shoal.cli.options import AsJson, Columns, Folder, N, expand, known_item, known_user, scale_of
-from shoal.cli.tables import out_json, out_table, talk
+from shoal.cli.tables import out_json, out_table
 from shoal.cli.words import segment_table, with_titles
 from shoal.errors import ConfigError
 
@@ -124,30 +124,3 @@ def assign(run: Folder, history: History, *, columns: Columns, as_json: AsJson =
     table = members.join(fitted.segments.select("segment", "name"), on="segment", how="left", maintain_order="left")
     headers = {"user_id": "user", "segment": "#", "name": "segment", "strength": "strength"}
     out_json(table) if as_json else out_table(table, headers, formats={"strength": ".2f"})
-
-
-def explain(
-    run: Folder,
-    user: Annotated[str, Argument(metavar="USER", help="A user of the run.")],
-    item: Annotated[str | None, Argument(metavar="ITEM", help="Why this item; without it, why the segment.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say why: which of the user's events carry a recommendation, or the place in a segment.
-
-    Every reason is checked by deletion: the effect is what changes when the event is left out.
-
-    \b
-    Examples:
-      shoal explain runs/demo 42
-      shoal explain runs/demo 42 2571
-    """
-    from shoal.pipeline import load
-
-    fitted = load(run)
-    known_user(fitted, user)
-    if item is not None:
-        known_item(fitted, item)
-    table = with_titles(fitted.explain(user, item), fitted)
-    if not table.height:
-        talk(f"Nothing that user {user} did carries this: it rests on what everyone does.")
-    out_json(table) if as_json else out_table(table)

@@ -75,6 +75,10 @@ class Segmentation:
             out[start : start + BLOCK_USERS] = _softmax(rows @ self.centers.T, self.temperature)
         return out
 
+    def directions(self, vectors: np.ndarray) -> np.ndarray:
+        """Return what is compared by cosine, (users, width) float32: rows of length one, without the users' mean."""
+        return _centred(_checked(vectors, len(self.mean)), self.mean)
+
     def assign(self, vectors: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Place users.
 

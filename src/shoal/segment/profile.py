@@ -149,7 +149,7 @@ def _within(word: dict[str, Any], phrase: dict[str, Any]) -> bool:
 
 
 def _traits(members: pl.DataFrame, users: pl.DataFrame | None, sizes: pl.DataFrame) -> Top:
-    columns = [] if users is None else [c for c in users.columns if c != USER and _is_trait(users[c])]
+    columns = [] if users is None else [c for c in users.columns if c != USER and is_trait(users[c])]
     if users is None or not columns:
         return {}
     plain = users.select(pl.col(USER).cast(pl.String), *(pl.col(c).cast(pl.String) for c in columns))
@@ -159,7 +159,8 @@ def _traits(members: pl.DataFrame, users: pl.DataFrame | None, sizes: pl.DataFra
     return _top(found, ["label", "kind"], more=TRAITS, less=LESS)
 
 
-def _is_trait(column: pl.Series) -> bool:
+def is_trait(column: pl.Series) -> bool:
+    """Return whether a column of the users' table groups users: words or whole numbers of few distinct values."""
     words_or_numbers = column.dtype in (pl.String, pl.Categorical, pl.Boolean) or column.dtype.is_integer()
     return words_or_numbers and 2 <= column.drop_nulls().n_unique() <= MOST_TRAITS
 

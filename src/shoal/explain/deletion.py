@@ -1,4 +1,4 @@
-"""Why this item, why this segment: each event that is cited is checked by leaving it out.
+"""Deletion: each event that is cited is checked by leaving it out.
 
     past without event e --the same models--> score without e;   effect of e = score - score without e
 
@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from shoal.data.histories import Histories
+from shoal.explain.edits import subsets
 from shoal.tables import ITEM
 
 MOST_EVENTS = 60
@@ -25,13 +26,16 @@ Effect = Callable[[Histories], np.ndarray]
 
 def without_each(past: Histories, events: np.ndarray) -> Histories:
     """Return one history for each of `events` (places in `past`, of one user), with that event left out."""
-    n, total = len(events), len(past.items)
-    keep = np.ones((n, total), bool)
-    keep[np.arange(n), events] = False
-    index = np.tile(np.arange(total), (n, 1))[keep]
-    starts = np.arange(n + 1) * (total - 1)
-    traits = None if past.traits is None else np.repeat(past.traits, n, axis=0)
-    return Histories(starts, past.items[index], past.values[index], past.times[index], past.n_items, traits)
+    keep = np.ones((len(events), len(past.items)), bool)
+    keep[np.arange(len(events)), events] = False
+    return subsets(past, keep)
+
+
+def in_blocks(effect: Effect, pasts: Histories) -> np.ndarray:
+    """Return the effect of each of many pasts (users,), asking about at most `BLOCK` of them at once."""
+    rows = np.arange(pasts.n_users)
+    parts = [effect(pasts.take(rows[first : first + BLOCK])) for first in range(0, len(rows), BLOCK)]
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def deletion(past: Histories, effect: Effect, attention: np.ndarray | None = None) -> pl.DataFrame:
@@ -57,9 +61,7 @@ def deletion(past: Histories, effect: Effect, attention: np.ndarray | None = Non
     effects = np.zeros(len(events))
     if len(events):
         whole = float(effect(past)[0])
-        for first in range(0, len(events), BLOCK):
-            part = events[first : first + BLOCK]
-            effects[first : first + BLOCK] = whole - effect(without_each(past, part))
+        effects = whole - in_blocks(effect, without_each(past, events))
     read = np.full(total, np.nan)
     if attention is not None and total:
         seen = min(total, len(attention) - 1)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.data.histories import Histories
-from shoal.explain import BLOCK, MOST_EVENTS, deletion, without_each
+from shoal.explain.deletion import BLOCK, MOST_EVENTS, deletion, without_each
 
 N_ITEMS = 200
 WEIGHTS = np.random.default_rng(0).permutation(N_ITEMS) / 16 - 5  # all different, and exact in float32
