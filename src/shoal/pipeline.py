@@ -229,7 +229,8 @@ class Run:
         segment = int(self.learnt.segments(past)[0][0])
         if segment < 0:
             return lambda pasts: np.zeros(pasts.n_users)
-        return lambda pasts: self.learnt.segmentation.memberships(self.learnt.sequence.users(pasts))[:, segment]
+        column = self.learnt.segmentation.numbers.tolist().index(segment)
+        return lambda pasts: self.learnt.segmentation.memberships(self.learnt.sequence.users(pasts))[:, column]
 
     def _known(self, users: list[str] | None) -> Ids:
         everyone = sorted_ids(self.data.users, USER)
