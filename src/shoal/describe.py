@@ -11,13 +11,17 @@ import numpy as np
 import polars as pl
 
 import shoal
+from shoal.data.dataset import Dataset
 from shoal.data.ids import Ids
+from shoal.errors import MismatchError
 from shoal.learn import Around
 from shoal.learnt import Learnt, sorted_ids
 from shoal.recommend.by_segment import Verdict
+from shoal.segment.drift import sizes
+from shoal.segment.identity import history, keep_names, migration
 from shoal.segment.name import ContrastNamer
 from shoal.segment.profile import profiles
-from shoal.tables import MEMBERS, SEGMENT, STRENGTH, USER, check
+from shoal.tables import MEMBERS, NAME, SEGMENT, STRENGTH, USER, check
 
 
 def everyone(learnt: Learnt) -> pl.DataFrame:
@@ -40,6 +44,43 @@ def describe(learnt: Learnt, members: pl.DataFrame) -> pl.DataFrame:
     found = {v.segment: v for v in learnt.by_segment.verdicts_}
     told = [verdict_words(found.get(s), s) for s in table[SEGMENT]]
     return pl.concat([table, pl.DataFrame(told, schema=VERDICT)], how="horizontal")
+
+
+def survived(
+    segments: pl.DataFrame,
+    members: pl.DataFrame,
+    old_segments: pl.DataFrame,
+    old_members: pl.DataFrame,
+    old_history: pl.DataFrame,
+    fitted: datetime,
+) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    """Return the segments under the names that they had in the last run, and the tables of what became of those.
+
+    These are history, migration and drift; see `shoal.segment.identity` and `shoal.segment.drift`.
+    """
+    names = dict(old_segments.select(SEGMENT, NAME).iter_rows())
+    segments = keep_names(segments, names, used=old_history[NAME])
+    return segments, {
+        "history": history(segments, fitted, old_history),
+        "migration": migration(old_members, members),
+        "drift": sizes(old_members, members),
+    }
+
+
+def check_same_users(members: pl.DataFrame, data: Dataset) -> None:
+    """Refuse a last run that knows none of the users.
+
+    Raises
+    ------
+    MismatchError
+        With an id of either side.
+    """
+    users = data.users.select(pl.col(USER).cast(pl.String))
+    if not members.join(users, on=USER, how="semi").height:
+        raise MismatchError(
+            f"The last run knows none of the {users.height:,} users, such as {users[USER][0]}; it has "
+            f"{members.height:,}, such as {members[USER][0]}. Give the last run on the same users, or none."
+        )
 
 
 VERDICT = {

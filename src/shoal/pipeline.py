@@ -5,7 +5,7 @@ fit: hold out --learn--> Learnt --judge--> Judgement --refit on everything--> Ru
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from shoal.config import Config
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
-from shoal.describe import describe, everyone, manifest_of, members_of
+from shoal.describe import check_same_users, describe, everyone, manifest_of, members_of, survived
 from shoal.errors import ConfigError, ShoalError, TableError, UnknownIdError
 from shoal.explain import REASONS, deletion
 from shoal.judge import Judgement, as_lists, check_n, judge
@@ -27,7 +27,8 @@ from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import Progress, duration
 from shoal.progress import progress as make_progress
 from shoal.seeding import integer
-from shoal.tables import AT, ITEM, RATINGS, RECOMMENDATIONS, SOURCE, USER, check
+from shoal.segment.identity import Before, history, kept_share
+from shoal.tables import AT, ITEM, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, USER, check
 from shoal.text.render import Template, Texts
 from shoal.text.sequence import user_sequences
 from shoal.work import clear, open_work
@@ -50,6 +51,8 @@ class Run:
         How good it was on events that were held out before anything was learnt.
     manifest : dict
         Versions, data fingerprint, rows kept and dropped, seed, settings, times.
+    more : dict of str to polars.DataFrame
+        What a run fitted after another has beside: see `history`, `migration`, `drift`.
     """
 
     learnt: Learnt
@@ -57,6 +60,23 @@ class Run:
     members: pl.DataFrame
     judgement: Judgement
     manifest: dict[str, Any]
+    more: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def history(self) -> pl.DataFrame:
+        """Sizes over time, of this run and those that it was fitted after: fitted, segment, name, size, share."""
+        made = datetime.fromisoformat(self.manifest["made"])
+        return self.more["history"] if "history" in self.more else history(self.segments, made)
+
+    @property
+    def migration(self) -> pl.DataFrame | None:
+        """Who moved since the last run: from (null: new), to (null: gone), users, share; None for a first run."""
+        return self.more.get("migration")
+
+    @property
+    def drift(self) -> pl.DataFrame | None:
+        """Which segments' sizes changed by more than chance since the last run; see `shoal.segment.drift.sizes`."""
+        return self.more.get("drift")
 
     @property
     def data(self) -> Dataset:
@@ -220,7 +240,7 @@ class Run:
         StoreError
             The folder holds something else, or cannot be written.
         """
-        return keep.save(self.learnt, self.segments, self.members, self.judgement, self.manifest, folder)
+        return keep.save(self.learnt, self.segments, self.members, self.judgement, self.manifest, folder, self.more)
 
     def _score_of(self, row: int) -> Any:
         return lambda pasts: self.learnt.blend.score(pasts)[:, row]
@@ -269,6 +289,7 @@ def fit(
     device: str = "auto",
     cache: str | Path | Literal["default"] | None = "default",
     progress: Progress | None = None,
+    after: Run | str | Path | None = None,
 ) -> Run:
     """Learn who the users are, what they would rate and what they want next, and how good that is.
 
@@ -289,31 +310,40 @@ def fit(
         Where encoded texts are kept.
     progress : Progress, optional
         None: a bar when stderr is a terminal, else nothing.
+    after : Run or path, optional
+        The last run, on older data of the same users. Its segments are looked for first and keep their numbers and
+        names; `Run.migration`, `Run.history` and `Run.drift` say what became of them.
 
     Raises
     ------
     NotEnoughDataError
         There are too few users, items or events.
+    MismatchError
+        The last run knows none of the users.
     EncoderError
         The language model cannot be had.
     StoreError
         `work` holds something that no fit put there.
     """
     config = config or Config()
+    last = load(after) if isinstance(after, str | Path) else after
+    if last is not None:
+        check_same_users(last.members, data)
     folder = None if cache is None else cache if cache == "default" else Path(cache)
     place = open_work(work, data, config)
     around = Around(progress or make_progress(), device, folder, place)  # type: ignore[arg-type]
     try:
-        return _fit(data, config, around)
+        return _fit(data, config, around, last)
     except BaseException as error:
         clear(place, everything=isinstance(error, ShoalError))
         raise
 
 
-def _fit(data: Dataset, config: Config, around: Around) -> Run:
+def _fit(data: Dataset, config: Config, around: Around, last: Run | None) -> Run:
     began = datetime.now(UTC)
+    before = None if last is None else Before(last.members, int(last.history[SEGMENT].max()))  # type: ignore[arg-type]
     held = hold_out(data, config, share=config.validation.share, seed=integer(config.seed, "outer"))
-    learnt = learn(held.train, config, around, cutoff=held.cutoff)
+    learnt = learn(held.train, config, around, cutoff=held.cutoff, before=before)
     with around.stage("judge"):
         judgement = judge(learnt, held, n=10, seed=config.seed)
     with around.stage("closed form"):
@@ -321,9 +351,17 @@ def _fit(data: Dataset, config: Config, around: Around) -> Run:
     with around.stage("describe"):
         members = everyone(learnt)
         segments = describe(learnt, members)
+        more = {"history": history(segments, began)}
+        if last is not None:
+            segments, more = survived(segments, members, last.segments, last.members, last.history, began)
     manifest = manifest_of(learnt, around, began)
+    if last is not None:
+        manifest["after"] = {"made": last.manifest["made"], "kept": kept_share(more["migration"])}
+        around.progress.log(
+            f"keep  {100 * manifest['after']['kept']:.0f} % of those who are still there kept their segment"
+        )
     around.progress.log(f"fit  done in {duration(sum(around.seconds.values()))}: {segments.height} segments")
-    return Run(learnt, segments, members, judgement, manifest)
+    return Run(learnt, segments, members, judgement, manifest, more)
 
 
 def load(folder: str | Path) -> Run:
