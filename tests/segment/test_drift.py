@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from shoal.errors import ConfigError, NotEnoughDataError
-from shoal.segment.drift import SIZES, holm, sizes
-from shoal.tables import SEGMENT, USER
+from shoal.segment.drift import CONTENT, SIZES, content, holm, label_shares, sizes
+from shoal.tables import ITEM, SEGMENT, USER
 
 
 def members(segments, users=None) -> pl.DataFrame:
@@ -119,3 +119,59 @@ def test_what_cannot_be_tested_is_refused():
         sizes(members([0]), members([0]), draws=9)
     with pytest.raises(NotEnoughDataError, match="nobody in the table of users after"):
         sizes(members([0]), members([]))
+
+
+def tastes(rng, *, users=120, moved=0.0, **given) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Windows of users with a taste of their own among four labels, seen through twenty events."""
+    own = rng.dirichlet([4.0, 3, 2, 1], 2 * users)  # more users than anybody is
+    later = own * (1 - moved) + moved * np.array([0, 0, 0, 1.0])
+    tables = []
+    for table, taste in zip(world(rng, users=users, segments=3, **given), (own, later), strict=True):
+        row = table[USER].str.slice(1).cast(pl.Int64).to_numpy()
+        seen = np.array([rng.multinomial(20, taste[r]) for r in row]).reshape(-1, 4) / 20
+        # who is in another segment by chance has another taste there, as far as the segments' own goes
+        seen = 0.8 * seen + 0.2 * np.eye(4)[table[SEGMENT].to_numpy()]
+        tables.append(table.with_columns(pl.Series(name, seen[:, n]) for n, name in enumerate("abcd")))
+    return tables[0], tables[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [{}, {"new": 15, "gone": 10}, {"new": 40}])
+def test_without_change_of_content_there_is_an_alarm_in_at_most_one_refit_of_twenty(given):
+    rng = np.random.default_rng(4)
+    alarms = [content(*tastes(rng, **given), draws=199, seed=n)["alarm"].any() for n in range(200)]
+    assert np.mean(alarms) <= 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_a_planted_change_of_content_is_found_and_named():
+    rng = np.random.default_rng(5)
+    found = [content(*tastes(rng, moved=0.15), draws=199) for _ in range(15)]
+    assert np.mean([table["alarm"].any() for table in found]) >= 0.9
+    told = pl.concat(found).filter("alarm")
+    assert "d" in told["label"].unique()
+    assert (told.filter(pl.col("label") == "d")["change"] > 0).all()
+
+
+def test_content_says_what_was_measured_and_the_order_of_rows_changes_nothing():
+    old, new = tastes(np.random.default_rng(6))
+    table = content(old, new, draws=99)
+    assert table.schema == CONTENT
+    own = old.filter(pl.col(SEGMENT) == 0)
+    assert table.row(0)[:2] == (0, "a")
+    assert table["before"][0] == pytest.approx(own["a"].mean())
+    assert (table["low"] <= table["change"]).all()
+    assert_frame_equal(table, content(old.reverse(), new.reverse(), draws=99))
+
+
+def test_tables_with_other_labels_are_refused():
+    old, new = tastes(np.random.default_rng(6))
+    with pytest.raises(ConfigError, match="must have the same labels"):
+        content(old, new.drop("d"))
+
+
+def test_shares_of_labels_are_of_the_users_own_events():
+    events = pl.DataFrame({USER: ["u0", "u0", "u1", "x"], ITEM: ["i", "j", "j", "i"]})
+    labels = pl.DataFrame({ITEM: ["i", "j", "j"], "label": ["Drama", "Drama", "War"]})
+    table = label_shares(members([0, 1, 2]), events, labels)
+    assert table.rows() == [("u0", 0, 1.0, 0.5), ("u1", 1, 1.0, 1.0)]
+    assert table.columns == [USER, SEGMENT, "Drama", "War"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -194,3 +195,16 @@ def test_before_says_where_users_were_and_numbers_every_segment():
 def test_migration_tells_the_new_and_the_gone_by_null():
     moved = migration(members([0, 0]), members([1, 1], first=1))
     assert moved.rows() == [(0, 1, 1, 0.5), (0, None, 1, 0.5), (None, 1, 1, 1.0)]
+
+
+def test_the_guides_python_runs_and_says_what_it_gives(root):
+    page = (root / "docs" / "guides" / "keeping-segments.md").read_text(encoding="utf-8")
+    scope: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(compile(block, "keeping-segments.md", "exec"), scope)
+    assert scope["found"].ids == {1: 0, 0: 1, 2: 2}
+    assert (scope["found"].births, scope["found"].deaths) == ((2,), ())
+    assert scope["kept_share"](scope["found"].migration) == 0.8
+    assert scope["members"]["segment"].to_list() == [0, 0, 0, 0, 1, 2]
+    assert scope["sizes"](scope["before"], scope["after"])["alarm"].any()
+    assert scope["told"]["alarm"].any()

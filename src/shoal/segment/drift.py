@@ -20,7 +20,7 @@ import polars as pl
 
 from shoal.errors import ConfigError, NotEnoughDataError
 from shoal.seeding import generator
-from shoal.tables import SEGMENT, USER
+from shoal.tables import ITEM, SEGMENT, UNASSIGNED, USER
 
 ALPHA = 0.05
 DRAWS = 9999  # the smallest p is 1 in 10,000, so that thirty segments can still alarm at a rate of .005
@@ -85,6 +85,127 @@ def sizes(
     first, then = _shares(table)
     columns = [segments, first, then, change, low, high, p, p <= alpha]
     return pl.DataFrame(dict(zip(SIZES, columns, strict=True)), schema=SIZES)
+
+
+def content(
+    before: pl.DataFrame, after: pl.DataFrame, *, alpha: float = ALPHA, draws: int = 1999, seed: int = 0
+) -> pl.DataFrame:
+    """Say which segments' members do something else than before, by more than chance.
+
+    As in `sizes`, windows of a user are drawn in either order, and so is who is new or gone, inside a segment. Labels
+    of one segment are tested together by the largest of their changes [3]_ (in standard deviations of chance), segments
+    by Holm's correction.
+
+    Parameters
+    ----------
+    before, after : polars.DataFrame
+        user_id, segment, and a Float64 column for each label, the same ones in both tables: the share of the user's
+        events in that window that have it (see `label_shares`). The unassigned (-1) have no rows in the answer.
+    alpha, draws, seed
+        As in `sizes`; alpha holds over all segments and labels together.
+
+    Returns
+    -------
+    polars.DataFrame
+        `CONTENT`, a row a segment that has members in both tables and a label: mean share over the members before and
+        after, change, low and high (change plus and minus 1.96 standard deviations of chance), p, alarm.
+
+    Raises
+    ------
+    ConfigError, NotEnoughDataError
+        As in `sizes`; also where the tables have not the same labels.
+
+    References
+    ----------
+    .. [3] Westfall and Young, "Resampling-based multiple testing", 1993.
+    """
+    _check(before, after, alpha, draws)
+    labels = [c for c in before.columns if c not in (USER, SEGMENT)]
+    if sorted(labels) != sorted(c for c in after.columns if c not in (USER, SEGMENT)) or not labels:
+        raise ConfigError("The tables before and after must have the same labels as columns, at least one.")
+    both = set(before[SEGMENT]) & set(after[SEGMENT])
+    rows, ps = [], []
+    for segment in sorted(both - {UNASSIGNED}):
+        first, then, chance = _drawn(segment, labels, before, after, draws, generator(seed, "content", int(segment)))
+        spread = chance.std(axis=0)
+        largest = (np.abs(chance) / np.where(spread > 0, spread, 1)).max(axis=1)
+        observed = np.abs(then - first) / np.where(spread > 0, spread, 1)
+        p = (1 + (largest[:, None] >= observed - 1e-9).sum(0)) / (draws + 1)
+        ps.append(p.min())
+        rows.append((segment, first, then, spread, p))
+    worse = holm(np.array(ps)) / np.maximum(np.array(ps), 1e-12) if ps else np.empty(0)
+    told = [
+        (segment, label, a, b, b - a, b - a - 1.96 * s, b - a + 1.96 * s, min(1.0, q * factor), q * factor <= alpha)
+        for (segment, first, then, spread, p), factor in zip(rows, worse, strict=True)
+        for label, a, b, s, q in zip(labels, first, then, spread, p, strict=True)
+    ]
+    return pl.DataFrame(told, schema=CONTENT, orient="row")
+
+
+def label_shares(
+    members: pl.DataFrame, interactions: pl.DataFrame, labels: pl.DataFrame, *, most: int = 20
+) -> pl.DataFrame:
+    """Return what `content` takes: each member's share of events that have a label.
+
+    Parameters
+    ----------
+    members : polars.DataFrame
+        user_id, segment; those without events are left out. The answer is sorted by user.
+    interactions : polars.DataFrame
+        The events of one window.
+    labels : polars.DataFrame
+        item_id, label, as `shoal.segment.words.categories` gives them.
+    most : int
+        How many labels, the most frequent in `labels`' items first; the same `labels` give the same columns.
+    """
+    user, item = pl.col(USER).cast(pl.String), pl.col(ITEM).cast(pl.String)
+    labels = labels.select(item, pl.col("label").cast(pl.String)).unique()
+    top = labels.group_by("label").len().sort("len", "label", descending=[True, False]).head(most)["label"].to_list()
+    events = interactions.select(user, item)
+    totals = events.group_by(USER).agg(total=pl.len())
+    found = events.join(labels.filter(pl.col("label").is_in(top)), on=ITEM).group_by(USER, "label").len()
+    wide = members.select(user, SEGMENT).join(totals, on=USER)
+    for label in top:
+        of_label = found.filter(pl.col("label") == label).select(USER, pl.col("len").alias(label))
+        wide = wide.join(of_label, on=USER, how="left").with_columns(pl.col(label).fill_null(0) / pl.col("total"))
+    return wide.drop("total").sort(USER)
+
+
+def _drawn(
+    segment: int, labels: list[str], before: pl.DataFrame, after: pl.DataFrame, draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return means before and after, (labels,), and changes by chance, (draws, labels), of a segment's members."""
+    a, b = (
+        # sorted, so that the order of rows changes nothing; a member is (1, shares), everyone else zeros
+        table.select(pl.col(USER).cast(pl.String), pl.lit(1.0).alias("here"), SEGMENT, *labels).sort(USER)
+        for table in (before, after)
+    )
+    pairs = a.join(b, on=USER, suffix=" after").filter(
+        (pl.col(SEGMENT) == segment) | (pl.col(f"{SEGMENT} after") == segment)
+    )
+    columns = ["here", *labels]
+    x = np.where(pairs[SEGMENT].to_numpy()[:, None] == segment, pairs[columns].to_numpy(), 0)
+    y = pairs[[f"{c} after" for c in columns]].to_numpy()
+    y = np.where(pairs[f"{SEGMENT} after"].to_numpy()[:, None] == segment, y, 0)
+    gone, new = (
+        t.join(o, on=USER, how="anti", maintain_order="left").filter(pl.col(SEGMENT) == segment)[columns].to_numpy()
+        for t, o in ((a, b), (b, a))
+    )
+    chance = np.empty((draws, len(labels)))
+    for draw in range(draws):
+        swap, which = rng.random((2, len(x), 1)) < 0.5  # independently: whose window was first, and which counts below
+        moved = np.where(swap, x - y, y - x).sum(0) / 2  # half of a move counts before, and half after
+        ones = np.where(which, y, x)
+        pool = np.concatenate([ones[ones[:, 0] > 0], gone, new])
+        order = rng.permutation(len(pool))
+        came, went = pool[order[: len(new)]].sum(0), pool[order[len(new) : len(new) + len(gone)]].sum(0)
+        everyone = pool.sum(0)
+        chance[draw] = _mean(everyone - went + moved) - _mean(everyone - came - moved)
+    return _mean(x.sum(0) + gone.sum(0)), _mean(y.sum(0) + new.sum(0)), chance
+
+
+def _mean(sums: np.ndarray) -> np.ndarray:
+    return sums[1:] / max(1.0, sums[0])
 
 
 def holm(p: np.ndarray) -> np.ndarray:
