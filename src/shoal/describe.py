@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -36,11 +37,11 @@ def members_of(users: Ids, segments: np.ndarray, strengths: np.ndarray) -> pl.Da
     return check(table.cast({SEGMENT: pl.Int32(), STRENGTH: pl.Float32()}), MEMBERS, what="members")
 
 
-def describe(learnt: Learnt, members: pl.DataFrame) -> pl.DataFrame:
-    """Return a row a segment: its profile, its name, and what held-out events say of it (`VERDICT`)."""
+def describe(learnt: Learnt, members: pl.DataFrame, *, taken: Iterable[str] = ()) -> pl.DataFrame:
+    """Return a row a segment: its profile, its name (none of `taken`), and what held-out events say (`VERDICT`)."""
     data = learnt.data
     table = profiles(members, data.interactions, data.items, users=data.users)
-    table = table.with_columns(pl.Series("name", ContrastNamer().name(table), pl.String))
+    table = table.with_columns(pl.Series("name", ContrastNamer(taken=taken).name(table), pl.String))
     found = {v.segment: v for v in learnt.by_segment.verdicts_}
     told = [verdict_words(found.get(s), s) for s in table[SEGMENT]]
     return pl.concat([table, pl.DataFrame(told, schema=VERDICT)], how="horizontal")

@@ -28,7 +28,7 @@ from shoal.progress import Progress, duration
 from shoal.progress import progress as make_progress
 from shoal.seeding import integer
 from shoal.segment.identity import Before, history, kept_share
-from shoal.tables import AT, ITEM, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, USER, check
+from shoal.tables import AT, ITEM, NAME, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, USER, check
 from shoal.text.render import Template, Texts
 from shoal.text.sequence import user_sequences
 from shoal.work import clear, open_work
@@ -350,7 +350,7 @@ def _fit(data: Dataset, config: Config, around: Around, last: Run | None) -> Run
         learnt.refit(replace(data, items=learnt.data.items))
     with around.stage("describe"):
         members = everyone(learnt)
-        segments = describe(learnt, members)
+        segments = describe(learnt, members, taken=() if last is None else last.history[NAME])
         more = {"history": history(segments, began)}
         if last is not None:
             segments, more = survived(segments, members, last.segments, last.members, last.history, began)

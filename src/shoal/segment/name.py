@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,10 +56,13 @@ class ContrastNamer:
     ----------
     items : str
         What the items are called in a name, in the plural.
+    taken : iterable of str
+        Names that are not given, such as those of the last run.
     """
 
-    def __init__(self, *, items: str = "titles") -> None:
+    def __init__(self, *, items: str = "titles", taken: Iterable[str] = ()) -> None:
         self.items = items
+        self.taken = tuple(taken)
 
     def name(self, profiles: pl.DataFrame) -> list[str]:
         """Return one name for each row of `shoal.segment.profile.PROFILES`, in order.
@@ -74,7 +77,7 @@ class ContrastNamer:
         median = _median_activity(named)
         traits = {row[SEGMENT]: _traits(row, named, median, self.items) for row in named}
         names = {UNASSIGNED: UNASSIGNED_NAME}
-        taken = {_key(UNASSIGNED_NAME)}
+        taken = {_key(name) for name in (UNASSIGNED_NAME, *self.taken)}
         for segment in sorted(traits, key=lambda s: (-traits[s].strength, s)):
             names[segment] = next(c for c in _candidates(traits[segment], self.items) if _key(c) not in taken)
             taken.add(_key(names[segment]))
