@@ -42,7 +42,7 @@ def fit(
       shoal fit demo runs/first
       shoal fit ratings.csv runs/first --items movies.csv --segments 6
       shoal fit log.tsv runs/first --user-id who --item-id what --at when --on-bad drop
-      shoal fit newer.csv runs/second --after runs/first
+      shoal fit ratings.csv runs/second --items movies.csv --after runs/demo
     """
     config = settings.make()
     refuse_other_folder(run)
