@@ -17,10 +17,13 @@ from shoal.config import Name
 from shoal.data.dataset import Dataset
 from shoal.data.ids import Ids
 from shoal.encode.cache import default_folder
+from shoal.errors import MismatchError
 from shoal.learn import Around
 from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import Progress
 from shoal.recommend.by_segment import Verdict
+from shoal.segment.drift import sizes
+from shoal.segment.identity import history, keep_names, migration
 from shoal.segment.namer import contrast, name_segments
 from shoal.segment.profile import PROFILES, profiles
 from shoal.tables import MEMBERS, NAME, SEGMENT, STRENGTH, USER, check
@@ -102,6 +105,41 @@ def renamed(
     judged = [pl.lit(None, segments.schema[c]).alias(c) for c in segments.columns if c.startswith("blind_")]
     table = segments.with_columns(pl.Series(NAME, named.names, pl.String), *judged)
     return table, named.document(told, settings)
+def survived(
+    segments: pl.DataFrame,
+    members: pl.DataFrame,
+    old_segments: pl.DataFrame,
+    old_members: pl.DataFrame,
+    old_history: pl.DataFrame,
+    fitted: datetime,
+) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    """Return the segments under the names that they had in the last run, and the tables of what became of those.
+
+    These are history, migration and drift; see `shoal.segment.identity` and `shoal.segment.drift`.
+    """
+    names = dict(old_segments.select(SEGMENT, NAME).iter_rows())
+    segments = keep_names(segments, names, used=old_history[NAME])
+    return segments, {
+        "history": history(segments, fitted, old_history),
+        "migration": migration(old_members, members),
+        "drift": sizes(old_members, members),
+    }
+
+
+def check_same_users(members: pl.DataFrame, data: Dataset) -> None:
+    """Refuse a last run that knows none of the users.
+
+    Raises
+    ------
+    MismatchError
+        With an id of either side.
+    """
+    users = data.users.select(pl.col(USER).cast(pl.String))
+    if not members.join(users, on=USER, how="semi").height:
+        raise MismatchError(
+            f"The last run knows none of the {users.height:,} users, such as {users[USER][0]}; it has "
+            f"{members.height:,}, such as {members[USER][0]}. Give the last run on the same users, or none."
+        )
 
 
 VERDICT = {

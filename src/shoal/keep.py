@@ -5,7 +5,7 @@ Models that are quick to fit (popularity, the segments' own) are fitted again on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,9 @@ from shoal.tables import ITEM, USER
 
 NAMING = "naming"
 """The document that says how names came about; runs of before have none."""
+MORE = ("history", "migration", "drift")
+"""Tables that runs of before have not, and a first run has in part."""
+
 Tensors = dict[str, dict[str, np.ndarray]]
 
 
@@ -54,8 +57,12 @@ def save(
     folder: str | Path,
     *,
     naming: dict[str, Any] | None = None,
+    more: Mapping[str, pl.DataFrame] | None = None,
 ) -> Path:
-    """Write everything, whole or not at all; see `shoal.store.artifacts.save`."""
+    """Write everything, whole or not at all; `more` are tables (`MORE`) that not every run has.
+
+    See `shoal.store.artifacts.save`.
+    """
     data = learnt.data
     tables = {
         "interactions": data.interactions,
@@ -66,6 +73,7 @@ def save(
         "metrics": judgement.table,
         "differences": judgement.differences,
         "warmth": judgement.warmth,
+        **(more or {}),
     }
     documents = {
         "config": learnt.config.model_dump(mode="json"),
@@ -78,8 +86,10 @@ def save(
     return artifacts.save(folder, tables=tables, tensors=_tensors(learnt), documents=documents, manifest=manifest)
 
 
-def load(folder: str | Path) -> tuple[Learnt, pl.DataFrame, pl.DataFrame, Judgement, dict[str, Any]]:
-    """Return what `save` was given.
+def load(
+    folder: str | Path,
+) -> tuple[Learnt, pl.DataFrame, pl.DataFrame, Judgement, dict[str, Any], dict[str, pl.DataFrame]]:
+    """Return what `save` was given; of `more`, what is there.
 
     Raises
     ------
@@ -97,7 +107,8 @@ def load(folder: str | Path) -> tuple[Learnt, pl.DataFrame, pl.DataFrame, Judgem
             tables["warmth"],
             tuple(told["notes"]),
         )
-        return _restore(kept), tables["segments"], tables["members"], judgement, kept.manifest
+        more = {name: tables[name] for name in MORE if name in tables}
+        return _restore(kept), tables["segments"], tables["members"], judgement, kept.manifest, more
     except KeyError as error:
         raise StoreError(f"{folder} lacks {error}, which every run has. Fit it again.") from None
 

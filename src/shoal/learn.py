@@ -49,6 +49,7 @@ from shoal.recommend.blend import Blend
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator, integer
 from shoal.segment.cluster import Segmentation, fit_segments
+from shoal.segment.identity import Before
 from shoal.tables import ITEM, USER
 from shoal.text.defaults import default_item_template
 from shoal.text.render import Template, Texts, item_texts
@@ -101,11 +102,14 @@ class Inner:
         All training users.
     past, future : Histories
         The validation users: what they did before, and after.
+    users : Ids
+        The training users.
     """
 
     train: Histories
     past: Histories
     future: Histories
+    users: Ids
 
     def held_out(self, relevant_from: float | None, n: int, config: Config, *, set_like: bool) -> HeldOut:
         """Return the ranking question, of at most `MOST_VALIDATION_USERS` users; where it is set-like and they are few,
@@ -122,7 +126,15 @@ class Inner:
         return held.repeated(times, generator(config.seed, "cuts")) if times > 1 else held
 
 
-def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff: datetime | None = None) -> Learnt:
+def learn(
+    data: Dataset,
+    config: Config,
+    around: Around,
+    *,
+    n: int = 10,
+    cutoff: datetime | None = None,
+    before: Before | None = None,
+) -> Learnt:
     """Learn everything from `data`.
 
     Parameters
@@ -135,6 +147,8 @@ def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff:
         Length of the lists that tuning looks at.
     cutoff : datetime, optional
         Everything in `data` is older; texts carry it.
+    before : Before, optional
+        The last run's segments: these are kept where they still are.
 
     Raises
     ------
@@ -160,7 +174,7 @@ def learn(data: Dataset, config: Config, around: Around, *, n: int = 10, cutoff:
 
     sequence = _train_tower(matrix, inner, data, relevant_from, config, around, story)
     with around.stage("segment"):
-        segmentation = _group(sequence, inner.train, config)
+        segmentation = _group(sequence, inner, config, before)
     held = inner.held_out(relevant_from, n, config, set_like=is_set_like(data, config))
     models, blend = _blend(matrix, inner.train, held, sequence, segmentation, relevant_from, config, around, story)
     rater = _stack(matrix, inner, sequence, data, config.rate, around, story)
@@ -198,10 +212,12 @@ def _inner(data: Dataset, items: Ids, config: Config) -> Inner:
     held = hold_out(data, config, share=config.validation.share, seed=integer(config.seed, "inner"))
     train = held.train.interactions
     users, traits = sorted_ids(held.test, USER), Traits(data.users) if config.recommend.traits else None
+    of_train = sorted_ids(train, USER)
     return Inner(
-        _rows(train, sorted_ids(train, USER), items, config, traits),
+        _rows(train, of_train, items, config, traits),
         _rows(held.given, users, items, config, traits),
         _rows(held.test, users, items, config, traits),
+        of_train,
     )
 
 
@@ -267,16 +283,21 @@ def _train_tower(
     return Sequence(network, values, config.tower.history).fit(inner.train)
 
 
-def _group(sequence: Sequence, train: Histories, config: Config) -> Segmentation:
-    settings = config.segment
-    return fit_segments(
-        sequence.users(train),
-        train.counts,
+def _group(sequence: Sequence, inner: Inner, config: Config, before: Before | None) -> Segmentation:
+    settings, vectors, counts = config.segment, sequence.users(inner.train), inner.train.counts
+    users = inner.users.values.to_list()
+    found = fit_segments(
+        vectors,
+        counts,
         n=settings.n,
         at_most=settings.at_most,
         min_events=settings.min_events,
         seed=integer(config.seed, "segment"),
+        start=None if before is None else before.of(users),
     )
+    if before is None:
+        return found
+    return replace(found, ids=before.numbers(users, found.assign(vectors, counts)[0], found.n))
 
 
 def _blend(

@@ -6,7 +6,7 @@ fit: hold out --learn--> Learnt --judge--> Judgement --refit on everything--> Ru
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from shoal.config import Config, Name
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
-from shoal.describe import describe, everyone, manifest_of, members_of, renamed
+from shoal.describe import check_same_users, describe, everyone, manifest_of, members_of, renamed, survived
 from shoal.errors import ConfigError, ShoalError, TableError, UnknownIdError
 from shoal.explain.deletion import Effect
 from shoal.explain.faithful import Faithfulness
@@ -29,11 +29,12 @@ from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import Progress, duration
 from shoal.progress import progress as make_progress
 from shoal.seeding import integer
-from shoal.segment.namer import check as check_namer
 from shoal.segment.anonymous import counts
 from shoal.segment.compare import compare
 from shoal.segment.export import Exported, K, export
-from shoal.tables import AT, ITEM, RATINGS, RECOMMENDATIONS, SOURCE, USER, check
+from shoal.segment.identity import Before, history, kept_share
+from shoal.segment.namer import check as check_namer
+from shoal.tables import AT, ITEM, NAME, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, USER, check
 from shoal.text.render import Template, Texts
 from shoal.text.sequence import user_sequences
 from shoal.work import clear, open_work
@@ -59,6 +60,8 @@ class Run:
     naming : dict or None
         How the names came about: each segment's source, and each prompt and reply of a language model. None in a run
         of before.
+    more : dict of str to polars.DataFrame
+        What a run fitted after another has beside: see `history`, `migration`, `drift`.
     """
 
     learnt: Learnt
@@ -67,6 +70,23 @@ class Run:
     judgement: Judgement
     manifest: dict[str, Any]
     naming: dict[str, Any] | None = None
+    more: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def history(self) -> pl.DataFrame:
+        """Sizes over time, of this run and those that it was fitted after: fitted, segment, name, size, share."""
+        made = datetime.fromisoformat(self.manifest["made"])
+        return self.more["history"] if "history" in self.more else history(self.segments, made)
+
+    @property
+    def migration(self) -> pl.DataFrame | None:
+        """Who moved since the last run: from (null: new), to (null: gone), users, share; None for a first run."""
+        return self.more.get("migration")
+
+    @property
+    def drift(self) -> pl.DataFrame | None:
+        """Which segments' sizes changed by more than chance since the last run; see `shoal.segment.drift.sizes`."""
+        return self.more.get("drift")
 
     @property
     def data(self) -> Dataset:
@@ -378,7 +398,14 @@ class Run:
             The folder holds something else, or cannot be written.
         """
         return keep.save(
-            self.learnt, self.segments, self.members, self.judgement, self.manifest, folder, naming=self.naming
+            self.learnt,
+            self.segments,
+            self.members,
+            self.judgement,
+            self.manifest,
+            folder,
+            naming=self.naming,
+            more=self.more,
         )
 
     def _effect(self, past: Histories, item: str | None) -> Effect:
@@ -428,6 +455,7 @@ def fit(
     device: str = "auto",
     cache: str | Path | Literal["default"] | None = "default",
     progress: Progress | None = None,
+    after: Run | str | Path | None = None,
 ) -> Run:
     """Learn who the users are, what they would rate and what they want next, and how good that is.
 
@@ -448,11 +476,16 @@ def fit(
         Where encoded texts are kept.
     progress : Progress, optional
         None: a bar when stderr is a terminal, else nothing.
+    after : Run or path, optional
+        The last run, on older data of the same users. Its segments are looked for first and keep their numbers and
+        names; `Run.migration`, `Run.history` and `Run.drift` say what became of them.
 
     Raises
     ------
     NotEnoughDataError
         There are too few users, items or events.
+    MismatchError
+        The last run knows none of the users.
     EncoderError
         The language model cannot be had.
     ConfigError, MissingExtraError
@@ -462,21 +495,25 @@ def fit(
         `work` holds something that no fit put there.
     """
     config = config or Config()
+    last = load(after) if isinstance(after, str | Path) else after
+    if last is not None:
+        check_same_users(last.members, data)
     folder = None if cache is None else cache if cache == "default" else Path(cache)
     place = open_work(work, data, config)
     around = Around(progress or make_progress(), device, folder, place)  # type: ignore[arg-type]
     try:
-        return _fit(data, config, around)
+        return _fit(data, config, around, last)
     except BaseException as error:
         clear(place, everything=isinstance(error, ShoalError))
         raise
 
 
-def _fit(data: Dataset, config: Config, around: Around) -> Run:
+def _fit(data: Dataset, config: Config, around: Around, last: Run | None) -> Run:
     began = datetime.now(UTC)
     check_namer(config.name)
+    before = None if last is None else Before(last.members, int(last.history[SEGMENT].max()))  # type: ignore[arg-type]
     held = hold_out(data, config, share=config.validation.share, seed=integer(config.seed, "outer"))
-    learnt = learn(held.train, config, around, cutoff=held.cutoff)
+    learnt = learn(held.train, config, around, cutoff=held.cutoff, before=before)
     with around.stage("judge"):
         judgement = judge(learnt, held, n=10, seed=config.seed)
     with around.stage("closed form"):
@@ -485,18 +522,29 @@ def _fit(data: Dataset, config: Config, around: Around) -> Run:
         members = everyone(learnt)
         segments = describe(learnt, members)
     with around.stage("name"):
+        there = segments[SEGMENT].to_list()
+        old = {} if last is None else dict(last.segments.select(SEGMENT, NAME).iter_rows())
         segments, naming = renamed(
             segments,
             members,
             learnt.data,
             config.name,
+            keep={segment: name for segment, name in old.items() if segment in there},
             seed=config.seed,
             cache=around.cache,
             progress=around.progress,
         )
+        more = {"history": history(segments, began)}
+        if last is not None:
+            segments, more = survived(segments, members, last.segments, last.members, last.history, began)
     manifest = manifest_of(learnt, around, began)
+    if last is not None:
+        manifest["after"] = {"made": last.manifest["made"], "kept": kept_share(more["migration"])}
+        around.progress.log(
+            f"keep  {100 * manifest['after']['kept']:.0f} % of those who are still there kept their segment"
+        )
     around.progress.log(f"fit  done in {duration(sum(around.seconds.values()))}: {segments.height} segments")
-    return Run(learnt, segments, members, judgement, manifest, naming)
+    return Run(learnt, segments, members, judgement, manifest, naming, more)
 
 
 def load(folder: str | Path) -> Run:
@@ -507,7 +555,8 @@ def load(folder: str | Path) -> Run:
     StoreError
         The folder is missing, is no run, is damaged or was written by a newer version.
     """
-    return Run(*keep.load(folder), naming=keep.naming_of(folder))
+    learnt, segments, members, judgement, manifest, more = keep.load(folder)
+    return Run(learnt, segments, members, judgement, manifest, keep.naming_of(folder), more)
 
 
 def rename(

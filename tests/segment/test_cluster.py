@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -188,3 +189,20 @@ def test_a_vector_with_nan_is_named():
     vectors[17, 2] = np.nan
     with pytest.raises(ValueError, match="user row 17 holds NaN"):
         FITTED.assign(vectors, COUNTS)
+
+
+def test_segments_go_by_the_numbers_that_they_were_given():
+    numbered = replace(FITTED, ids=(7, 2, 9, 4))
+    segment, strength = numbered.assign(VECTORS, COUNTS)
+    own, own_strength = FITTED.assign(VECTORS, COUNTS)
+    assert segment.tolist() == [[7, 2, 9, 4][one] for one in own]
+    assert segment.dtype == np.int32
+    np.testing.assert_array_equal(strength, own_strength)
+    again = Segmentation.of(numbered.tensors(), json.loads(json.dumps(numbered.document())))
+    assert again.numbers.tolist() == [7, 2, 9, 4]
+
+
+def test_a_segmentation_of_before_numbers_its_centres_in_order():
+    document = FITTED.document()
+    del document["ids"]
+    assert Segmentation.of(FITTED.tensors(), document).numbers.tolist() == [0, 1, 2, 3]

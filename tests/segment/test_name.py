@@ -106,6 +106,12 @@ def test_siblings_with_one_subject_are_told_apart_by_habit():
     assert ContrastNamer().name(table({"categories": [DRAMA]}, light, *PLAIN))[:2] == ["Drama", "Light users of Drama"]
 
 
+def test_a_name_that_is_taken_is_not_given():
+    rows = table({"categories": [DRAMA, CRIME]}, {"categories": [label("War", 0.5, 0.3)]})
+    assert ContrastNamer().name(rows) == ["Drama and Crime", "War"]
+    assert ContrastNamer(taken=["crime and drama"]).name(rows) == ["Drama", "War"]
+
+
 def test_items_may_be_called_otherwise():
     row = {"categories": [decade("2000s", 0.13, 0.03)]}
     assert ContrastNamer(items="films").name(table(row, {}))[0] == "2000s films"

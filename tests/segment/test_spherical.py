@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from shoal.segment import spherical
 from shoal.segment.spherical import cluster, improve, nearest, seed_centers, unit
 
 finite = st.floats(-1e3, 1e3, allow_nan=False, width=32)
@@ -91,3 +92,28 @@ def test_inertia_never_rises_with_another_round(seed):
     start = seed_centers(rows, 4, np.random.default_rng(seed))
     inertias = [improve(rows, start, max_iter=rounds, tol=0.0).inertia for rounds in range(5)]
     assert all(later <= before + 1e-9 for before, later in itertools.pairwise(inertias))
+
+
+def test_blocks_looked_at_at_once_give_the_same_as_one_after_the_other(monkeypatch):
+    rows = unit(np.random.default_rng(0).normal(size=(3000, 8)).astype(np.float32))
+    monkeypatch.setattr(spherical, "BLOCK_ROWS", 256)
+    one = cluster(rows, 5, np.random.default_rng(1), n_init=2)
+    monkeypatch.setattr(spherical, "MANY_ROWS", 1)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 3)
+    other = cluster(rows, 5, np.random.default_rng(1), n_init=2)
+    np.testing.assert_array_equal(one.centers, other.centers)
+    np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_centres_that_are_given_come_first_and_the_others_are_drawn_far_from_them():
+    rows = np.eye(3)[[0] * 50 + [1] * 50 + [2]]
+    centers = seed_centers(rows, 3, np.random.default_rng(0), first=np.eye(3)[:2])
+    np.testing.assert_array_equal(centers, np.eye(3))
+
+
+def test_a_centre_with_an_anchor_of_zeros_is_free():
+    rows = unit(np.random.default_rng(0).normal(size=(60, 4)))
+    centers = rows[:3]
+    free = improve(rows, centers, max_iter=20, tol=0)
+    same = improve(rows, centers, max_iter=20, tol=0, anchors=np.zeros_like(centers))
+    np.testing.assert_allclose(free.centers, same.centers)

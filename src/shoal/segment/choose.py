@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ import polars as pl
 from scipy.optimize import linear_sum_assignment
 
 from shoal.seeding import generator
-from shoal.segment.spherical import BLOCK, cluster, nearest
+from shoal.segment.spherical import BLOCK, Clusters, cluster, nearest
 
 REFITS = 5
 TRIES = 3  # starts of one refit
@@ -93,7 +94,7 @@ def choose(rows: np.ndarray, *, at_most: int, seed: int) -> Choice:
     users, least = len(rows), least_users(len(rows))
     if users < 2 * least:
         return alone(f"One segment: {users:,} users can be placed, and two segments of {least} would need {2 * least}.")
-    rows = _sample(rows, seed)
+    rows = sample(rows, seed)
     trials = [try_out(rows, n, seed) for n in range(2, min(at_most, users // least) + 1)]
     fit = [t for t in trials if t.smallest * users >= least]
     if not fit:
@@ -107,7 +108,7 @@ def given(rows: np.ndarray, n: int, *, seed: int) -> Choice:
     """Measure a number of segments that the caller has set."""
     if n == 1:
         return alone("One segment, as asked for.")
-    trial = try_out(_sample(rows, seed, at_least=n), n, seed)
+    trial = try_out(sample(rows, seed, at_least=n), n, seed)
     table = _rows([trial], ["as asked for"])
     return Choice(n, table, f"{n} segments, as asked for; stability {trial.stability:.2f}.", trial.agreement)
 
@@ -119,13 +120,17 @@ def alone(reason: str, trials: list[Trial] | None = None) -> Choice:
 
 def try_out(rows: np.ndarray, n: int, seed: int) -> Trial:
     """Measure `n` segments of rows of length one."""
-    whole = cluster(rows, n, generator(seed, "try", n), n_init=TRIES, max_iter=50)
+    return measure(rows, n, seed, lambda part, rng: cluster(part, n, rng, n_init=TRIES, max_iter=50))
+
+
+def measure(rows: np.ndarray, n: int, seed: int, fit: Callable[[np.ndarray, np.random.Generator], Clusters]) -> Trial:
+    """Measure the `n` segments that `fit` makes of rows of length one and of random halves of them."""
+    whole = fit(rows, generator(seed, "try", n))
     refits = []
     for number in range(REFITS):
         rng = generator(seed, "refit", n, number)
         half = np.sort(rng.choice(len(rows), max(n, len(rows) // 2), replace=False))
-        centers = cluster(rows[half], n, rng, n_init=TRIES, max_iter=50).centers
-        refits.append(nearest(rows, centers)[0])
+        refits.append(nearest(rows, fit(rows[half], rng).centers)[0])
     pairs = itertools.combinations(refits, 2)
     shares = np.bincount(whole.labels, minlength=n) / len(rows)
     return Trial(
@@ -171,7 +176,8 @@ def _separation(rows: np.ndarray, centers: np.ndarray) -> float:
     return margin / len(rows)
 
 
-def _sample(rows: np.ndarray, seed: int, at_least: int = 0) -> np.ndarray:
+def sample(rows: np.ndarray, seed: int, at_least: int = 0) -> np.ndarray:
+    """Return at most `SAMPLE` rows, drawn at random, in their order."""
     size = max(SAMPLE, at_least)
     if len(rows) <= size:
         return rows

@@ -14,10 +14,12 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from shoal.errors import MismatchError, NotEnoughDataError
 from shoal.seeding import generator
 from shoal.segment.choose import CHOICE, Choice, alone, choose, given
+from shoal.segment.near import anchors_of, near, stay
 from shoal.segment.spherical import cluster, improve, unit
 from shoal.tables import UNASSIGNED
 
@@ -25,7 +27,8 @@ ALIKE = 1e-4
 """A vector of length one that lies no farther from the mean than this has no direction beside rounding."""
 
 START_SAMPLE = 50_000  # starts are compared on at most so many users; the best is then run on everyone
-BLOCK_USERS = 65_536
+BLOCK_USERS = 8192  # so few that they stay in the processor's cache
+TEMPERATURE_USERS = 65_536
 COLDEST, HOTTEST = 0.005, 5.0  # temperatures; cosines differ by at most 2
 
 
@@ -47,6 +50,9 @@ class Segmentation:
         Why this many: n, stability, apart, separation, smallest, verdict; see `shoal.segment.choose.choose`.
     reason : str
         The same in one sentence.
+    ids : tuple of int
+        The number that each centre's segment goes by, in the order of the centres; empty: 0, 1, 2, ... After a refit
+        that kept segments they need not be in order, and a number that died out is not used again.
     """
 
     centers: np.ndarray
@@ -55,11 +61,17 @@ class Segmentation:
     min_events: int
     choice: pl.DataFrame
     reason: str
+    ids: tuple[int, ...] = ()
 
     @property
     def n(self) -> int:
         """Number of segments, the unassigned left out."""
         return len(self.centers)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The numbers of the segments in the order of the centres, (k,) int32: a membership's column is of one."""
+        return np.array(self.ids or range(self.n), np.int32)
 
     def memberships(self, vectors: np.ndarray) -> np.ndarray:
         """Return how far each user belongs to each segment: (users, k) float32, 0 to 1, a row sums to 1.
@@ -104,7 +116,7 @@ class Segmentation:
         """
         memberships = self.memberships(vectors)
         placed = _placeable(vectors, counts, self.min_events)
-        segment = np.where(placed, memberships.argmax(axis=1), UNASSIGNED).astype(np.int32)
+        segment = np.where(placed, self.numbers[memberships.argmax(axis=1)], UNASSIGNED).astype(np.int32)
         return segment, np.where(placed, memberships.max(axis=1), 0).astype(np.float32)
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -118,6 +130,7 @@ class Segmentation:
             "min_events": self.min_events,
             "reason": self.reason,
             "choice": self.choice.to_dicts(),
+            "ids": list(self.ids),
         }
 
     @classmethod
@@ -130,11 +143,19 @@ class Segmentation:
             min_events=document["min_events"],
             choice=pl.DataFrame(document["choice"], schema=CHOICE, orient="row"),
             reason=document["reason"],
+            ids=tuple(document.get("ids", ())),  # runs of before have none
         )
 
 
 def fit_segments(
-    vectors: np.ndarray, counts: np.ndarray, *, n: int | None, at_most: int, min_events: int, seed: int
+    vectors: np.ndarray,
+    counts: np.ndarray,
+    *,
+    n: int | None,
+    at_most: int,
+    min_events: int,
+    seed: int,
+    start: np.ndarray | None = None,
 ) -> Segmentation:
     """Group users by their vectors.
 
@@ -150,6 +171,10 @@ def fit_segments(
         Users with fewer events take no part, and stay unassigned.
     seed : int
         Same seed, same segments.
+    start : numpy.ndarray, optional
+        (users,) the segment of each user in the last run, -1 for none. Centres then start from, and are held by, the
+        old segments' members, and their number stays unless the evidence is clear (`shoal.segment.near.stay`). Where
+        `n` is smaller than the number of old segments, all start afresh.
 
     Raises
     ------
@@ -165,11 +190,14 @@ def fit_segments(
             f"segment.n = {n}, and only {len(placed):,} of {len(vectors):,} users have the {min_events} events to be "
             f"placed. Set segment.n to at most {len(placed)}, leave it out, or lower segment.min_events."
         )
-    mean = unit(vectors[placed]).mean(axis=0, dtype=np.float64) if len(placed) else np.zeros(vectors.shape[1])
-    mean = mean.astype(np.float32)
-    rows = _centred(vectors[placed], mean)
-    choice = _number(rows, n, at_most, seed, len(vectors), min_events)
-    centers = _centers(rows, choice.n, seed)
+    with threadpool_limits(1, user_api="blas"):
+        rows, mean = _rows(vectors, placed)
+        anchors = None if start is None else anchors_of(rows, np.asarray(start)[placed])
+        if anchors is not None and n is None:
+            choice, anchors = stay(rows, anchors, at_most=at_most, seed=seed)
+        else:
+            choice = _number(rows, n, at_most, seed, len(vectors), min_events)
+        centers = _centers(rows, choice.n, seed, anchors)
     temperature = _temperature(rows, centers, choice.agreement)
     return Segmentation(centers, mean, temperature, min_events, choice.table, choice.reason)
 
@@ -186,10 +214,12 @@ def _number(rows: np.ndarray, n: int | None, at_most: int, seed: int, users: int
     return choose(rows, at_most=at_most, seed=seed)
 
 
-def _centers(rows: np.ndarray, n: int, seed: int) -> np.ndarray:
+def _centers(rows: np.ndarray, n: int, seed: int, anchors: np.ndarray | None) -> np.ndarray:
     if n == 1:
         return np.zeros((1, rows.shape[1]), np.float32)
     rng = generator(seed, "segments")
+    if anchors is not None and len(anchors) <= n:
+        return near(rows, n, anchors, rng).centers
     part = rows
     if len(rows) > START_SAMPLE:
         part = rows[np.sort(rng.choice(len(rows), max(n, START_SAMPLE), replace=False))]
@@ -209,7 +239,7 @@ def _temperature(rows: np.ndarray, centers: np.ndarray, agreement: float) -> flo
     """Find, by halving, the temperature at which the mean largest membership is `agreement`; it falls with it."""
     if len(centers) == 1:
         return 1.0
-    cosines = rows[:: max(1, len(rows) // BLOCK_USERS)] @ centers.T
+    cosines = rows[:: max(1, len(rows) // TEMPERATURE_USERS)] @ centers.T
     low, high = np.log(COLDEST), np.log(HOTTEST)
     for _ in range(30):
         middle = (low + high) / 2
@@ -230,6 +260,17 @@ def _centred(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return unit(rows)
 
 
+def _rows(vectors: np.ndarray, placed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `_centred` rows of the users placed and the mean that was taken out; a block of users at a time."""
+    blocks = np.split(placed, range(BLOCK_USERS, len(placed), BLOCK_USERS))
+    total = sum(unit(vectors[block]).sum(axis=0, dtype=np.float64) for block in blocks)
+    mean = np.asarray(total / max(1, len(placed)), np.float32)
+    rows = np.empty((len(placed), len(mean)), np.float32)
+    for start, block in zip(range(0, len(placed), BLOCK_USERS), blocks, strict=False):
+        rows[start : start + len(block)] = _centred(vectors[block], mean)
+    return rows, mean
+
+
 def _placeable(vectors: np.ndarray, counts: np.ndarray, min_events: int) -> np.ndarray:
     if len(counts) != len(vectors):
         raise MismatchError(f"There are {len(vectors):,} user vectors and {len(counts):,} counts of events.")
@@ -243,7 +284,8 @@ def _checked(vectors: np.ndarray, width: int) -> np.ndarray:
             f"The segments were made from vectors of width {width}; these have shape {vectors.shape}. "
             "Make them with the same model, or fit again."
         )
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        maybe = not np.isfinite(vectors.sum())  # quick, and makes no table of booleans; large numbers may overflow
+    if maybe and not (finite := np.isfinite(vectors).all(axis=1)).all():
         raise ValueError(f"The vector of user row {int(np.argmin(finite))} holds NaN or infinity.")
     return vectors

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from shoal.segment.spherical import cluster, nearest, unit
 
@@ -84,7 +85,8 @@ class SphericalKMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Transformer
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         self._check_parameters(len(X))
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
-        found = cluster(unit(X), self.n_clusters, rng, n_init=self.n_init, max_iter=self.max_iter, tol=self.tol)
+        with threadpool_limits(1, user_api="blas"):
+            found = cluster(unit(X), self.n_clusters, rng, n_init=self.n_init, max_iter=self.max_iter, tol=self.tol)
         used = int(found.labels.max()) + 1
         if used < self.n_clusters:
             warnings.warn(

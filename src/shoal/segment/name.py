@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -59,10 +59,13 @@ class ContrastNamer:
     ----------
     items : str
         What the items are called in a name, in the plural.
+    taken : iterable of str
+        Names that are not given, such as those of the last run.
     """
 
-    def __init__(self, *, items: str = "titles") -> None:
+    def __init__(self, *, items: str = "titles", taken: Iterable[str] = ()) -> None:
         self.items = items
+        self.taken = tuple(taken)
 
     def name(self, profiles: pl.DataFrame, *, keep: Mapping[int, str] | None = None) -> list[str]:
         """Return one name for each row of `shoal.segment.profile.PROFILES`, in order.
@@ -85,7 +88,7 @@ class ContrastNamer:
         median = median_activity(named)
         traits = {row[SEGMENT]: _traits(row, named, median, self.items) for row in named}
         names = {UNASSIGNED: UNASSIGNED_NAME, **keep}
-        taken = {key(name) for name in names.values()}
+        taken = {key(name) for name in (*names.values(), *self.taken)}
         spoken = {_subjects(name, self.items) for name in names.values()}
         for segment in sorted(traits.keys() - names.keys(), key=lambda s: (-traits[s].strength, s)):
             plain = map(say, _with_subject(traits[segment]) if traits[segment].subjects else [])
