@@ -5,6 +5,7 @@ Models that are quick to fit (popularity, the segments' own) are fitted again on
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ from shoal.store import artifacts
 from shoal.tables import ITEM, USER
 
 Tensors = dict[str, dict[str, np.ndarray]]
+OWN = ("config", "data", "judgement", "learnt")
+"""The documents of every run; others were added later, by hand."""
 
 
 def save(
@@ -49,8 +52,9 @@ def save(
     judgement: Judgement,
     manifest: dict[str, Any],
     folder: str | Path,
+    extra: dict[str, Any] | None = None,
 ) -> Path:
-    """Write everything, whole or not at all; see `shoal.store.artifacts.save`."""
+    """Write everything, whole or not at all, with `extra` documents; see `shoal.store.artifacts.save`."""
     data = learnt.data
     tables = {
         "interactions": data.interactions,
@@ -62,7 +66,7 @@ def save(
         "differences": judgement.differences,
         "warmth": judgement.warmth,
     }
-    documents = {
+    documents = (extra or {}) | {
         "config": learnt.config.model_dump(mode="json"),
         "data": {"name": data.name, "scale": _scale(data.scale), "read": data.report.as_dict()},
         "judgement": {"protocol": judgement.protocol, "n": judgement.n, "notes": list(judgement.notes)},
@@ -71,8 +75,42 @@ def save(
     return artifacts.save(folder, tables=tables, tensors=_tensors(learnt), documents=documents, manifest=manifest)
 
 
-def load(folder: str | Path) -> tuple[Learnt, pl.DataFrame, pl.DataFrame, Judgement, dict[str, Any]]:
-    """Return what `save` was given.
+def update(
+    folder: str | Path,
+    learnt: Learnt,
+    segments: pl.DataFrame,
+    members: pl.DataFrame,
+    manifest: dict[str, Any],
+    extra: dict[str, Any],
+) -> Path:
+    """Bring a kept run up to date with what was added by hand, whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        The folder holds another run, or edits that this run does not know; see also `shoal.store.artifacts.amend`.
+    """
+    kept = artifacts.load(folder, only=("edits",))
+    if kept.manifest != json.loads(json.dumps(manifest)):
+        raise StoreError(f"{folder} holds another run. Give the folder that this one was loaded from, or save it anew.")
+    known = kept.documents.get("edits", [])
+    if extra.get("edits", [])[: len(known)] != known:
+        raise StoreError(f"{folder} has edits that this run does not know: it was edited meanwhile. Load it again.")
+    if len(extra.get("edits", [])) == len(known):
+        return artifacts.amend(folder, documents=extra)
+    return artifacts.amend(
+        folder,
+        tables={"segments": segments, "members": members},
+        tensors={"segmentation": learnt.segmentation.tensors()},
+        documents=extra | {"learnt": _document(learnt)},
+    )
+
+
+Loaded = tuple[Learnt, pl.DataFrame, pl.DataFrame, Judgement, dict[str, Any], dict[str, Any]]
+
+
+def load(folder: str | Path) -> Loaded:
+    """Return what `save` was given: what was learnt, segments, members, judgement, manifest, extra documents.
 
     Raises
     ------
@@ -90,7 +128,8 @@ def load(folder: str | Path) -> tuple[Learnt, pl.DataFrame, pl.DataFrame, Judgem
             tables["warmth"],
             tuple(told["notes"]),
         )
-        return _restore(kept), tables["segments"], tables["members"], judgement, kept.manifest
+        extra = {name: document for name, document in kept.documents.items() if name not in OWN}
+        return _restore(kept), tables["segments"], tables["members"], judgement, kept.manifest, extra
     except KeyError as error:
         raise StoreError(f"{folder} lacks {error}, which every run has. Fit it again.") from None
 

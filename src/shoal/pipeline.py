@@ -5,7 +5,7 @@ fit: hold out --learn--> Learnt --judge--> Judgement --refit on everything--> Ru
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -13,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from shoal import keep
+from shoal import by_hand, keep
 from shoal.config import Config
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
-from shoal.describe import describe, everyone, manifest_of, members_of
+from shoal.describe import describe, everyone, manifest_of
 from shoal.errors import ConfigError, ShoalError, TableError, UnknownIdError
 from shoal.explain import REASONS, deletion
 from shoal.judge import Judgement, as_lists, check_n, judge
@@ -27,7 +27,9 @@ from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import Progress, duration
 from shoal.progress import progress as make_progress
 from shoal.seeding import integer
-from shoal.tables import AT, ITEM, RATINGS, RECOMMENDATIONS, SOURCE, USER, check
+from shoal.segment.edits import Edit, Standing
+from shoal.segment.rules import Rule, parse
+from shoal.tables import AT, ITEM, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, USER, check
 from shoal.text.render import Template, Texts
 from shoal.text.sequence import user_sequences
 from shoal.work import clear, open_work
@@ -50,6 +52,8 @@ class Run:
         How good it was on events that were held out before anything was learnt.
     manifest : dict
         Versions, data fingerprint, rows kept and dropped, seed, settings, times.
+    extra : dict
+        What was added by hand, as documents: rules and edits; see `shoal.by_hand`.
     """
 
     learnt: Learnt
@@ -57,6 +61,7 @@ class Run:
     members: pl.DataFrame
     judgement: Judgement
     manifest: dict[str, Any]
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def data(self) -> Dataset:
@@ -76,10 +81,11 @@ class Run:
         -------
         polars.DataFrame
             user_id, segment, strength (0 to 1), sorted by user_id. A user with fewer than `segment.min_events` known
-            events gets -1 and 0.
+            events gets -1 and 0. Users of the run who were pinned into a segment, or put out of one, by hand are placed
+            accordingly.
         """
         users, pasts = self._given(interactions)
-        return members_of(users, *self.learnt.segments(pasts))
+        return by_hand.place(self.learnt, users, pasts, Standing.of(self.edits))
 
     def rate(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Predict ratings on the data's own scale.
@@ -176,7 +182,7 @@ class Run:
         past = self.learnt.pasts(self._events_of(who), who)
         row = None if item is None else self._item_row(item)
         attention = self.learnt.sequence.attention(past)[0]
-        table = deletion(past, self._strength_of(past) if row is None else self._score_of(row), attention)
+        table = deletion(past, self._strength_of(user, past) if row is None else self._score_of(row), attention)
         ids = self.learnt.items.take(table["item_row"].to_numpy())
         return table.select(pl.Series(ITEM, ids, pl.String), "value", "effect", "attention").cast(REASONS)  # type: ignore[arg-type]
 
@@ -220,16 +226,99 @@ class Run:
         StoreError
             The folder holds something else, or cannot be written.
         """
-        return keep.save(self.learnt, self.segments, self.members, self.judgement, self.manifest, folder)
+        return keep.save(self.learnt, self.segments, self.members, self.judgement, self.manifest, folder, self.extra)
+
+    def update(self, folder: str | Path) -> Path:
+        """Keep rules and edits in the folder that the run was loaded from or saved to, whole or not at all.
+
+        Raises
+        ------
+        StoreError
+            The folder holds another run, was edited meanwhile, or cannot be written.
+        """
+        return keep.update(folder, self.learnt, self.segments, self.members, self.manifest, self.extra)
+
+    @property
+    def rules(self) -> dict[str, Rule]:
+        """The rules that are kept with the run, by name."""
+        return by_hand.rules_of(self.extra)
+
+    def match(self, rule: str | Rule) -> pl.Series:
+        """Return the ids of the users whom a rule matches, sorted: a rule's text, a rule, or the name of a kept one.
+
+        Raises
+        ------
+        ConfigError
+            The rule cannot be read, or asks for what is not there.
+        """
+        rules = self.rules
+        rule = rules.get(rule) or parse(rule) if isinstance(rule, str) else rule
+        return rule.members(self.data, self.members, self.segments, rules)
+
+    def with_rule(self, name: str, rule: str, *, who: str | None = None, why: str = "") -> Run:
+        """Return the run with one more rule, which matches somebody; `who` is the login name unless given.
+
+        Raises
+        ------
+        ConfigError
+            The rule cannot be read, asks for what is not there, or matches nobody; or the name is taken.
+        """
+        extra = by_hand.with_rule(self.extra, self.segments, name, rule, who=who, why=why)
+        asked = parse(rule)
+        if not len(self.match(asked)):
+            raise ConfigError(asked.why_empty(self.data, self.members, self.segments, self.rules))
+        return replace(self, extra=extra)
+
+    def without_rule(self, name: str) -> Run:
+        """Return the run without a rule.
+
+        Raises
+        ------
+        UnknownIdError
+            There is no such rule.
+        ConfigError
+            Another rule asks for it.
+        """
+        return replace(self, extra=by_hand.without_rule(self.extra, name))
+
+    @property
+    def edits(self) -> list[Edit]:
+        """The log of what was changed by hand, oldest first."""
+        return by_hand.edits_of(self.extra)
+
+    def edited(self, *edits: Edit) -> Run:
+        """Return the run after some edits; this one stays as it is.
+
+        Parameters
+        ----------
+        *edits : shoal.segment.edits.Edit
+            One after the other, such as ``Edit("merge", (1, 4), why="siblings")``.
+
+        Raises
+        ------
+        ConfigError
+            A segment is locked, a name is taken, or an edit would change nothing.
+        UnknownIdError
+            A segment or a user does not exist.
+        NotEnoughDataError
+            A segment has too few users to be split.
+        """
+        run = self
+        for edit in edits:
+            made = by_hand.edited(run.learnt, run.segments, run.members, run.extra, edit)
+            learnt, segments, members, extra = made
+            run = replace(run, learnt=learnt, segments=segments, members=members, extra=extra)
+        return run
 
     def _score_of(self, row: int) -> Any:
         return lambda pasts: self.learnt.blend.score(pasts)[:, row]
 
-    def _strength_of(self, past: Histories) -> Any:
-        segment = int(self.learnt.segments(past)[0][0])
+    def _strength_of(self, user: str, past: Histories) -> Any:
+        found = self.learnt.segmentation
+        segment = int(by_hand.place(self.learnt, Ids([user]), past, Standing.of(self.edits))[SEGMENT][0])
         if segment < 0:
             return lambda pasts: np.zeros(pasts.n_users)
-        return lambda pasts: self.learnt.segmentation.memberships(self.learnt.sequence.users(pasts))[:, segment]
+        return lambda pasts: found.memberships(self.learnt.sequence.users(pasts))[:, found.column(segment)]
 
     def _known(self, users: list[str] | None) -> Ids:
         everyone = sorted_ids(self.data.users, USER)

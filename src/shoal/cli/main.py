@@ -22,10 +22,12 @@ from typer.exceptions import TyperException
 from shoal import __version__
 from shoal.cli.demo import demo
 from shoal.cli.doctor import doctor
+from shoal.cli.edit import edit
 from shoal.cli.evaluate import evaluate
 from shoal.cli.finetune import finetune, score
 from shoal.cli.fit import fit
 from shoal.cli.report import report
+from shoal.cli.rule import rule
 from shoal.cli.show import assign, explain, rate, recommend, segments
 from shoal.cli.tables import out, talk
 from shoal.cli.tune import tune
@@ -73,6 +75,8 @@ _COMMANDS: dict[Callable[..., None], str] = {
     recommend: "Items for users, old and new.",
     rate: "Predicted ratings and their spread.",
     assign: "Users placed in segments from a file.",
+    rule: "Segments written by hand.",
+    edit: "Segments changed by hand, with a log.",
     explain: "Why this item, why this segment.",
     evaluate: "How good it is, beside honest baselines.",
     report: "The run as one page for a browser.",

@@ -20,7 +20,7 @@ from shoal.data.dataset import Dataset
 from shoal.errors import ConfigError
 from shoal.segment.facts import FUNCTIONS, Facts, Kind, close_to
 from shoal.segment.syntax import Node, parse_tree, pointed
-from shoal.tables import USER
+from shoal.tables import NAME, SEGMENT, SIZE, USER
 
 MATCHED = "matched"
 MOST_NESTED = 20  # rules that ask for each other
@@ -158,6 +158,29 @@ def parse(text: str) -> Rule:
         It cannot be read; the message points at the place.
     """
     return Rule(text, parse_tree(text))
+
+
+def overlap(ids: pl.Series, members: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
+    """Return how users who match a rule lie over the found segments.
+
+    Returns
+    -------
+    polars.DataFrame
+        segment, name, size, matched (users in both), of_segment and of_rule (the share that they are of either, 0 to
+        1), in the order of `segments`.
+    """
+    counts = members.group_by(SEGMENT).agg(
+        matched=pl.col(USER).is_in(ids.implode()).sum().cast(pl.Int64), size=pl.len().cast(pl.Int64)
+    )
+    table = segments.select(SEGMENT, NAME).join(counts, on=SEGMENT, how="inner", maintain_order="left")
+    return table.select(
+        SEGMENT,
+        NAME,
+        SIZE,
+        MATCHED,
+        of_segment=pl.col(MATCHED) / pl.col(SIZE),
+        of_rule=pl.col(MATCHED) / max(len(ids), 1),
+    )
 
 
 class _Asked:
