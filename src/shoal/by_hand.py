@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -19,15 +20,19 @@ import polars as pl
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
 from shoal.describe import describe, members_of
-from shoal.errors import ConfigError, UnknownIdError, did_you_mean
+from shoal.errors import ConfigError, ShoalError, UnknownIdError, did_you_mean
 from shoal.learnt import Learnt
 from shoal.recommend.by_segment import BySegment
 from shoal.seeding import integer
 from shoal.segment import reshape
 from shoal.segment.admit import admit, clean_name
+from shoal.segment.carry import carry, rematch, reshaping
 from shoal.segment.edits import Edit, Standing, login, next_ids, now, obey
 from shoal.segment.rules import Rule, parse
 from shoal.tables import NAME, SEGMENT, STRENGTH, UNASSIGNED, USER
+
+if TYPE_CHECKING:
+    from shoal.pipeline import Run
 
 RULES, EDITS = "rules", "edits"
 EDITED = "served by everyone's models: merged or split since it was compared"
@@ -133,12 +138,58 @@ def edited(
     if edit.kind == "rename":
         named = pl.when(pl.col(SEGMENT) == edit.segments[0]).then(pl.lit(edit.name)).otherwise(NAME).alias(NAME)
         return learnt, segments.with_columns(named), members, extra
-    if edit.kind in ("lock", "unlock"):
+    if edit.kind in ("lock", "unlock", "refit"):
         return learnt, segments, members, extra
     touched = set(edit.segments) if edit.kind in ("merge", "split") else set()
     members = _members(learnt, before, touched, edit, standing)
     _check_nobody_lost(segments, members, edit)
     return learnt, _segments(learnt, segments, members, touched, standing), members, extra
+
+
+def continuing(now: Run, before: Run, mapping: Mapping[int, int]) -> tuple[Run, list[str]]:
+    """Return a run that goes on for an earlier one, and notes; see `shoal.pipeline.Run.continuing`."""
+    log, notes = before.edits, list[str]()
+    rules = {RULES: before.extra[RULES]} if RULES in before.extra else {}
+    run = replace(now, extra=now.extra | rules | {EDITS: [one.as_dict() for one in log]})
+    run = run.edited(Edit("refit", why=f"a later fit, made {now.manifest.get('made', '')}"))
+    run, mapping = _reshaped_again(run, before, dict(mapping), notes)
+    carried = carry(log, mapping, run.members[USER])
+    for edit in carried.edits:
+        run = _tried(_make_way(run, edit) if edit.kind == "rename" else run, edit, notes)
+    return run, [*notes, *carried.notes]
+
+
+def _reshaped_again(run: Run, before: Run, mapping: dict[int, int], notes: list[str]) -> tuple[Run, dict[int, int]]:
+    """Merge and split as before, and say which segments go on as which now."""
+    now_in: dict[int, int] = {}  # segments of the new fit that were merged into another
+    for edit, olds in reshaping(before.edits, mapping, before.members, run.members):
+        edit = replace(edit, segments=tuple(now_in.get(s, s) for s in edit.segments))
+        made = _tried(run, edit, notes)
+        if made is not run and edit.kind == "merge":
+            keep, *gone = made.edits[-1].segments
+            now_in.update(dict.fromkeys(gone, keep))
+            mapping[olds[0]] = keep
+        elif made is not run:
+            mapping = rematch(mapping, olds, made.edits[-1].segments, before.members, made.members)
+        run = made
+    return run, mapping
+
+
+def _tried(run: Run, edit: Edit, notes: list[str]) -> Run:
+    """Return the run after an edit, or the run itself and one more note."""
+    try:
+        return run.edited(edit)
+    except ShoalError as error:
+        notes.append(f"The {edit.kind} by {edit.who or 'somebody'} could not be carried over: {error}")
+        return run
+
+
+def _make_way(run: Run, edit: Edit) -> Run:
+    """Let names that were made give way to one that was given by hand, wherever it stood."""
+    segment = edit.segments[0]
+    names = _names(run.segments, {segment: edit.name})
+    names = [f"({s})" if s == segment else name for s, name in zip(run.segments[SEGMENT], names, strict=True)]
+    return replace(run, segments=run.segments.with_columns(pl.Series(NAME, names, pl.String)))
 
 
 def _check_nobody_lost(segments: pl.DataFrame, members: pl.DataFrame, edit: Edit) -> None:

@@ -5,6 +5,7 @@ fit: hold out --learn--> Learnt --judge--> Judgement --refit on everything--> Ru
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -309,6 +310,21 @@ class Run:
             learnt, segments, members, extra = made
             run = replace(run, learnt=learnt, segments=segments, members=members, extra=extra)
         return run
+
+    def continuing(self, before: Run, mapping: Mapping[int, int]) -> tuple[Run, list[str]]:
+        """Return the run with the rules and edits of an earlier one, and notes on what could not be carried over.
+
+        What was merged or split is so again, names and locks stay with the segments that go on, pins and outs with
+        their users; the log goes on.
+
+        Parameters
+        ----------
+        before : Run
+            The earlier run.
+        mapping : mapping of int to int
+            Segments of it to those of this run that go on for them; those that died are missing.
+        """
+        return by_hand.continuing(self, before, mapping)
 
     def _score_of(self, row: int) -> Any:
         return lambda pasts: self.learnt.blend.score(pasts)[:, row]

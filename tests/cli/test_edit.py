@@ -255,3 +255,52 @@ def test_a_siblings_name_and_a_rules_name_are_refused(small_run, capsys) -> None
 
 def test_a_run_that_is_not_there_is_told(tmp_path, capsys) -> None:
     assert "There is no run folder" in refused(capsys, tmp_path / "nowhere", "log")
+
+
+def test_a_later_run_obeys_what_was_done_by_hand(small_run, tmp_path) -> None:
+    found = load(small_run)
+    user = min(of(found, 2))
+    before = found.with_rule("Many", "event_count > 1").edited(
+        Edit("merge", (1, 3), who="ann"),
+        Edit("split", (0,), into=2),
+        Edit("rename", (4,), name="Fans"),
+        Edit("rename", (1,), name="VIPs", who="ann", why="as we say"),
+        Edit("pin", (1,), (user,)),
+        Edit("lock", (2,)),
+    )
+    mapping = {0: 0, 1: 1, 2: 2}  # the later fit found what the first one did, before anybody edited it
+    after, notes = found.continuing(before, mapping)
+    assert notes == []
+    assert_frame_equal(after.members.sort(USER), _with_ids_of(after, before).sort(USER), abs_tol=1e-5)
+    names = dict(after.segments.select(SEGMENT, "name").iter_rows())
+    assert names[1] == "VIPs"
+    assert "Fans" in names.values()
+    assert after.edits[: len(before.edits)] == before.edits
+    assert after.edits[len(before.edits)].kind == "refit"
+    assert list(after.rules) == ["Many"]
+    assert max(after.segments[SEGMENT]) > 4  # 4 is the old part's id, and not given again
+    with pytest.raises(ConfigError, match="is locked"):
+        after.edited(Edit("merge", (1, 2)))
+    consistent(load(after.save(tmp_path / "later")))
+
+
+def _with_ids_of(after: Run, before: Run) -> pl.DataFrame:
+    """The members of `before` under the ids that the segments of the same names have in `after`."""
+    ids = before.segments.select(SEGMENT, "name").join(
+        after.segments.select("name", now=SEGMENT), on="name", how="left"
+    )
+    table = before.members.join(ids, on=SEGMENT, how="left", maintain_order="left")
+    return table.select(USER, pl.coalesce("now", SEGMENT).alias(SEGMENT), "strength")
+
+
+def test_what_a_later_run_cannot_carry_over_is_told(small_run) -> None:
+    found = load(small_run)
+    name = found.segments.filter(pl.col(SEGMENT) == 2)["name"][0]
+    before = found.edited(Edit("rename", (2,), name="Two"), Edit("rename", (0,), name=name), Edit("lock", (3,)))
+    after, notes = found.continuing(before, {0: 0, 1: 1})
+    assert notes == [
+        'Segment 2 ("Two") is no more; its name is dropped.',
+        "Segment 3 is no more; its lock is dropped.",
+    ]
+    names = dict(after.segments.select(SEGMENT, "name").iter_rows())
+    assert (names[0], names[2]) == (name, f"{name} (2)")  # a name given by hand wins over one that was made

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shoal.data.dataset import Dataset, make
 from shoal.errors import ConfigError
+from shoal.segment.facts import FIGURES, FUNCTIONS
 from shoal.segment.rules import parse
 from shoal.segment.syntax import DEEPEST, LONGEST, parse_tree
 
@@ -370,3 +371,20 @@ def test_any_text_is_a_rule_or_an_error_that_points_into_it(text: str) -> None:
 def test_data_without_anything_but_events_answers_what_it_can() -> None:
     bare: Dataset = make(EVENTS.select("user_id", "item_id"))
     assert who('event_count > 1 and has("1")', bare) == {"ann", "bob"}
+
+
+def test_the_guides_python_runs_and_shows_what_it_says(root, capsys) -> None:
+    import re
+
+    guide = (root / "docs" / "guides" / "rules-and-edits.md").read_text(encoding="utf-8")
+    scope: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL):
+        exec(compile(block, "rules-and-edits.md", "exec"), scope)
+    shown = re.search(r"```text\n(.*?)```", guide, flags=re.DOTALL)
+    assert shown is not None
+    assert capsys.readouterr().out == "['ann', 'bob'] 2\n" + shown[1]
+
+
+def test_the_guide_names_every_figure_and_function(root) -> None:
+    guide = (root / "docs" / "guides" / "rules-and-edits.md").read_text(encoding="utf-8")
+    assert [name for name in [*FIGURES, *FUNCTIONS] if f"`{name}" not in guide] == []

@@ -59,7 +59,7 @@ def admit(
     ConfigError
         A segment is locked, a name is taken, or the edit changes nothing.
     """
-    wanted = {"merge": range(2, 1000), "unpin": range(1)}.get(edit.kind, range(1, 2))
+    wanted = {"merge": range(2, 1000), "unpin": range(1), "refit": range(1)}.get(edit.kind, range(1, 2))
     if len(edit.segments) not in wanted:
         raise ConfigError(f"{edit.kind} is about {_count(wanted)}; {len(edit.segments)} given.")
     for segment in edit.segments:

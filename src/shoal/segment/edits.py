@@ -20,7 +20,7 @@ import polars as pl
 
 from shoal.tables import SEGMENT, UNASSIGNED
 
-Kind = Literal["rename", "merge", "split", "pin", "out", "unpin", "lock", "unlock"]
+Kind = Literal["rename", "merge", "split", "pin", "out", "unpin", "lock", "unlock", "refit"]
 
 
 def login() -> str:
@@ -44,7 +44,8 @@ class Edit:
     ----------
     kind : str
         ``rename``, ``merge``, ``split``, ``pin`` (into a segment), ``out`` (of a segment), ``unpin`` (take back pins
-        and outs), ``lock``, ``unlock``.
+        and outs), ``lock``, ``unlock``; ``refit`` marks where a later fit took over: nothing before it holds by itself,
+        and what was carried over follows it.
     segments : tuple of int
         The segments that it is about. In the log a merge has the one that stays first, a split its children.
     users : tuple of str
@@ -124,7 +125,9 @@ class Standing:
     def take(self, edit: Edit) -> None:
         """Let one more edit hold."""
         self.used.update(edit.segments)
-        if edit.kind == "rename":
+        if edit.kind == "refit":
+            self.__dict__.update(vars(Standing(used=self.used)))
+        elif edit.kind == "rename":
             self.names[edit.segments[0]] = edit.name
         elif edit.kind == "lock":
             self.locked.add(edit.segments[0])
