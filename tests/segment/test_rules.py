@@ -388,3 +388,9 @@ def test_the_guides_python_runs_and_shows_what_it_says(root, capsys) -> None:
 def test_the_guide_names_every_figure_and_function(root) -> None:
     guide = (root / "docs" / "guides" / "rules-and-edits.md").read_text(encoding="utf-8")
     assert [name for name in [*FIGURES, *FUNCTIONS] if f"`{name}" not in guide] == []
+
+
+def test_a_number_that_is_none_is_missing() -> None:
+    odd = make(EVENTS, ITEMS, USERS.with_columns(score=pl.Series([1.0, float("nan"), None, 0.0])))
+    assert who("score > 0.5", odd, MEMBERS, SEGMENTS) == {"ann"}
+    assert who("missing(score)", odd, MEMBERS, SEGMENTS) == {"bob", "cid"}
