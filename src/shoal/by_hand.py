@@ -21,7 +21,7 @@ from shoal.data.histories import Histories
 from shoal.data.ids import Ids
 from shoal.describe import describe, members_of
 from shoal.errors import ConfigError, ShoalError, UnknownIdError, did_you_mean
-from shoal.learnt import Learnt
+from shoal.learnt import Learnt, sorted_ids
 from shoal.recommend.by_segment import BySegment
 from shoal.seeding import integer
 from shoal.segment import reshape
@@ -242,8 +242,9 @@ def _affected(members: pl.DataFrame, touched: set[int], by_hand: list[str]) -> I
 
 
 def _pasts(learnt: Learnt, users: Ids) -> Histories:
-    events = learnt.data.interactions
-    return learnt.pasts(events.filter(pl.col(USER).cast(pl.String).is_in(users.values.implode())), users)
+    """Return the pasts of users of the run, as they were when everyone was placed: ties are drawn for all at once."""
+    everyone = sorted_ids(learnt.data.users, USER)
+    return learnt.pasts(learnt.data.interactions, everyone).take(everyone.rows(users.values))
 
 
 def _members(learnt: Learnt, members: pl.DataFrame, touched: set[int], edit: Edit, standing: Standing) -> pl.DataFrame:
