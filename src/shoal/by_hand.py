@@ -142,7 +142,7 @@ def edited(
         return learnt, segments, members, extra
     touched = set(edit.segments) if edit.kind in ("merge", "split") else set()
     members = _members(learnt, before, touched, edit, standing)
-    _check_nobody_lost(segments, members, edit)
+    _check_nobody_lost(learnt, segments, members, edit)
     return learnt, _segments(learnt, segments, members, touched, standing), members, extra
 
 
@@ -192,15 +192,15 @@ def _make_way(run: Run, edit: Edit) -> Run:
     return replace(run, segments=run.segments.with_columns(pl.Series(NAME, names, pl.String)))
 
 
-def _check_nobody_lost(segments: pl.DataFrame, members: pl.DataFrame, edit: Edit) -> None:
+def _check_nobody_lost(learnt: Learnt, segments: pl.DataFrame, members: pl.DataFrame, edit: Edit) -> None:
     """Refuse a pin or an out that takes the last user of a segment, which would then be a name for nobody."""
-    if edit.kind in ("pin", "out", "unpin"):
-        left = set(members[SEGMENT].to_list())
-        for segment, name in segments.filter(pl.col("size") > 0).select(SEGMENT, NAME).iter_rows():
-            if segment not in left and segment != UNASSIGNED and "parent" not in segments.columns:
-                raise ConfigError(
-                    f'Segment {segment} ("{name}") would have nobody left. Merge it with another instead.'
-                )
+    placed = segments.filter(
+        pl.col(SEGMENT).is_in(learnt.segmentation.ids.tolist()),
+        ~pl.col(SEGMENT).is_in(members[SEGMENT].unique().implode()),
+    )
+    if placed.height and edit.kind in ("pin", "out", "unpin"):
+        segment, name = placed.select(SEGMENT, NAME).row(0)
+        raise ConfigError(f'Segment {segment} ("{name}") would have nobody left. Merge it with another instead.')
 
 
 def _reshaped(learnt: Learnt, members: pl.DataFrame, edit: Edit, standing: Standing) -> Learnt:
@@ -263,7 +263,7 @@ def _segments(
     """Describe the segments again. Names stay where the segment did, and where they were given by hand.
 
     Columns that are not made here stay for segments that were not touched, and are empty for the others; so do rows of
-    segments that are not placed by the segmentation.
+    segments that are not placed by the segmentation, under the merged segment where their parent was merged.
     """
     made = describe(learnt, members)
     kept = {s: name for s, name in old.select(SEGMENT, NAME).iter_rows() if s not in touched or s in standing.names}
@@ -272,6 +272,9 @@ def _segments(
     made = made.with_columns(verdict=pl.when(edited).then(pl.lit(EDITED)).otherwise("verdict"))
     others = [c for c in old.columns if c not in made.columns]
     rest = old.filter(~pl.col(SEGMENT).is_in([*learnt.segmentation.ids.tolist(), UNASSIGNED, *sorted(touched)]))
+    if "parent" in rest.columns and touched:
+        parent = pl.when(pl.col("parent").is_in(sorted(touched))).then(pl.lit(min(touched))).otherwise("parent")
+        rest = rest.with_columns(parent=parent.cast(rest.schema["parent"]))
     alike = old.filter(~pl.col(SEGMENT).is_in(sorted(touched))).select(SEGMENT, *others)
     made = made.join(alike, on=SEGMENT, how="left", maintain_order="left").select(old.columns)
     return pl.concat([made, rest.cast(made.schema)])

@@ -55,7 +55,8 @@ def test_a_merge_is_kept_and_later_users_are_placed_accordingly(small_run, capsy
     ]
     assert "merged or split" in after.segments.filter(pl.col(SEGMENT) == 1)["verdict"][0]
     consistent(after)
-    past = before.data.interactions.filter(pl.col(USER) == next(iter(of(before, 3))))
+    surest = before.members.filter(pl.col(SEGMENT) == 3).sort("strength", USER)[USER][-1]
+    past = before.data.interactions.filter(pl.col(USER) == surest)
     assert after.assign(past.with_columns(pl.lit("new").alias(USER)))[SEGMENT].to_list() == [1]
     assert "Done: 1 and 3 are one segment, 1." in capsys.readouterr().err
 
@@ -144,7 +145,7 @@ def test_other_columns_pass_through(small_run) -> None:
     run.segments = run.segments.with_columns(parent=pl.lit(None, pl.Int32), stability=pl.lit(0.9))
     run.members = run.members.with_columns(subsegment=pl.lit(7, pl.Int32))
     extra = run.segments.head(1).with_columns(
-        segment=pl.lit(7, pl.Int32), name=pl.lit("A child"), parent=pl.lit(2, pl.Int32)
+        segment=pl.lit(7, pl.Int32), name=pl.lit("A child"), parent=pl.lit(3, pl.Int32)
     )
     run.segments = pl.concat([run.segments, extra])
     after = run.edited(Edit("merge", (1, 3)), Edit("split", (0,), into=2))
@@ -152,6 +153,7 @@ def test_other_columns_pass_through(small_run) -> None:
     assert after.segments.select(SEGMENT, "stability").rows() == [(0, None), (1, None), (2, 0.9), (8, None), (7, 0.9)]
     assert after.members.columns == run.members.columns
     assert after.members["subsegment"].unique().to_list() == [7]
+    assert after.segments.filter(pl.col(SEGMENT) == 7)["parent"].to_list() == [1]  # 3 is a part of 1 now
 
 
 def test_a_run_is_not_changed_by_its_edits(small_run) -> None:
