@@ -105,6 +105,8 @@ def renamed(
     judged = [pl.lit(None, segments.schema[c]).alias(c) for c in segments.columns if c.startswith("blind_")]
     table = segments.with_columns(pl.Series(NAME, named.names, pl.String), *judged)
     return table, named.document(told, settings)
+
+
 def survived(
     segments: pl.DataFrame,
     members: pl.DataFrame,

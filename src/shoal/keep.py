@@ -5,6 +5,7 @@ Models that are quick to fit (popularity, the segments' own) are fitted again on
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -46,6 +47,8 @@ MORE = ("history", "migration", "drift")
 """Tables that runs of before have not, and a first run has in part."""
 
 Tensors = dict[str, dict[str, np.ndarray]]
+OWN = ("config", "data", "judgement", "learnt")
+"""The documents of every run; others were added later, by hand."""
 
 
 def save(
@@ -56,12 +59,13 @@ def save(
     manifest: dict[str, Any],
     folder: str | Path,
     *,
-    naming: dict[str, Any] | None = None,
+    extra: dict[str, Any] | None = None,
     more: Mapping[str, pl.DataFrame] | None = None,
 ) -> Path:
-    """Write everything, whole or not at all; `more` are tables (`MORE`) that not every run has.
+    """Write everything, whole or not at all.
 
-    See `shoal.store.artifacts.save`.
+    `extra` are documents, such as rules, edits and how names came about, and `more` are tables (`MORE`), that not every
+    run has. See `shoal.store.artifacts.save`.
     """
     data = learnt.data
     tables = {
@@ -75,21 +79,51 @@ def save(
         "warmth": judgement.warmth,
         **(more or {}),
     }
-    documents = {
+    documents = (extra or {}) | {
         "config": learnt.config.model_dump(mode="json"),
         "data": {"name": data.name, "scale": _scale(data.scale), "read": data.report.as_dict()},
         "judgement": {"protocol": judgement.protocol, "n": judgement.n, "notes": list(judgement.notes)},
         "learnt": _document(learnt),
     }
-    if naming is not None:
-        documents[NAMING] = naming
     return artifacts.save(folder, tables=tables, tensors=_tensors(learnt), documents=documents, manifest=manifest)
 
 
-def load(
+def update(
     folder: str | Path,
-) -> tuple[Learnt, pl.DataFrame, pl.DataFrame, Judgement, dict[str, Any], dict[str, pl.DataFrame]]:
-    """Return what `save` was given; of `more`, what is there.
+    learnt: Learnt,
+    segments: pl.DataFrame,
+    members: pl.DataFrame,
+    manifest: dict[str, Any],
+    extra: dict[str, Any],
+) -> Path:
+    """Bring a kept run up to date with what was added by hand, whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        The folder holds another run, or edits that this run does not know; see also `shoal.store.artifacts.amend`.
+    """
+    kept = artifacts.load(folder, only=("edits",))
+    if kept.manifest != json.loads(json.dumps(manifest)):
+        raise StoreError(f"{folder} holds another run. Give the folder that this one was loaded from, or save it anew.")
+    known = kept.documents.get("edits", [])
+    if extra.get("edits", [])[: len(known)] != known:
+        raise StoreError(f"{folder} has edits that this run does not know: it was edited meanwhile. Load it again.")
+    if len(extra.get("edits", [])) == len(known):
+        return artifacts.amend(folder, documents=extra)
+    return artifacts.amend(
+        folder,
+        tables={"segments": segments, "members": members},
+        tensors={"segmentation": learnt.segmentation.tensors()},
+        documents=extra | {"learnt": _document(learnt)},
+    )
+
+
+Loaded = tuple[Learnt, pl.DataFrame, pl.DataFrame, Judgement, dict[str, Any], dict[str, Any], dict[str, pl.DataFrame]]
+
+
+def load(folder: str | Path) -> Loaded:
+    """Return what `save` was given: learnt, segments, members, judgement, manifest, `extra` and `more`.
 
     Raises
     ------
@@ -108,14 +142,10 @@ def load(
             tuple(told["notes"]),
         )
         more = {name: tables[name] for name in MORE if name in tables}
-        return _restore(kept), tables["segments"], tables["members"], judgement, kept.manifest, more
+        extra = {name: document for name, document in kept.documents.items() if name not in OWN}
+        return _restore(kept), tables["segments"], tables["members"], judgement, kept.manifest, extra, more
     except KeyError as error:
         raise StoreError(f"{folder} lacks {error}, which every run has. Fit it again.") from None
-
-
-def naming_of(folder: str | Path) -> dict[str, Any] | None:
-    """Return how the names of a kept run came about; None in a run of before."""
-    return artifacts.load_document(folder, NAMING)
 
 
 Renamed = tuple[pl.DataFrame, dict[str, Any]]

@@ -297,7 +297,7 @@ def _group(sequence: Sequence, inner: Inner, config: Config, before: Before | No
     )
     if before is None:
         return found
-    return replace(found, ids=before.numbers(users, found.assign(vectors, counts)[0], found.n))
+    return found.numbered(before.numbers(users, found.assign(vectors, counts)[0], found.n))
 
 
 def _blend(

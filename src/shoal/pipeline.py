@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import polars as pl
 
-from shoal import keep, reasons
+from shoal import by_hand, keep, reasons
 from shoal.alike import Lookalikes, lookalikes
 from shoal.config import Config, Name
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
-from shoal.describe import check_same_users, describe, everyone, manifest_of, members_of, renamed, survived
+from shoal.describe import check_same_users, describe, everyone, manifest_of, renamed, survived
 from shoal.errors import ConfigError, ShoalError, TableError, UnknownIdError
 from shoal.explain.deletion import Effect
 from shoal.explain.faithful import Faithfulness
@@ -31,9 +31,11 @@ from shoal.progress import progress as make_progress
 from shoal.seeding import integer
 from shoal.segment.anonymous import counts
 from shoal.segment.compare import compare
+from shoal.segment.edits import Edit, Standing
 from shoal.segment.export import Exported, K, export
 from shoal.segment.identity import Before, history, kept_share
 from shoal.segment.namer import check as check_namer
+from shoal.segment.rules import Rule, parse
 from shoal.tables import AT, ITEM, NAME, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, USER, check
 from shoal.text.render import Template, Texts
 from shoal.text.sequence import user_sequences
@@ -57,9 +59,8 @@ class Run:
         How good it was on events that were held out before anything was learnt.
     manifest : dict
         Versions, data fingerprint, rows kept and dropped, seed, settings, times.
-    naming : dict or None
-        How the names came about: each segment's source, and each prompt and reply of a language model. None in a run
-        of before.
+    extra : dict
+        Documents beside: rules and edits, which were added by hand (`shoal.by_hand`), and how the names came about.
     more : dict of str to polars.DataFrame
         What a run fitted after another has beside: see `history`, `migration`, `drift`.
     """
@@ -69,8 +70,16 @@ class Run:
     members: pl.DataFrame
     judgement: Judgement
     manifest: dict[str, Any]
-    naming: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
     more: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def naming(self) -> dict[str, Any] | None:
+        """How the names came about: each segment's source, and each prompt and reply of a language model.
+
+        None in a run of before.
+        """
+        return self.extra.get(keep.NAMING)
 
     @property
     def history(self) -> pl.DataFrame:
@@ -106,10 +115,11 @@ class Run:
         -------
         polars.DataFrame
             user_id, segment, strength (0 to 1), sorted by user_id. A user with fewer than `segment.min_events` known
-            events gets -1 and 0.
+            events gets -1 and 0. Users of the run who were pinned into a segment, or put out of one, by hand are placed
+            accordingly.
         """
         users, pasts = self._given(interactions)
-        return members_of(users, *self.learnt.segments(pasts))
+        return by_hand.place(self.learnt, users, pasts, Standing.of(self.edits))
 
     def rate(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Predict ratings on the data's own scale.
@@ -397,16 +407,105 @@ class Run:
         StoreError
             The folder holds something else, or cannot be written.
         """
-        return keep.save(
-            self.learnt,
-            self.segments,
-            self.members,
-            self.judgement,
-            self.manifest,
-            folder,
-            naming=self.naming,
-            more=self.more,
-        )
+        learnt, tables = self.learnt, (self.segments, self.members)
+        return keep.save(learnt, *tables, self.judgement, self.manifest, folder, extra=self.extra, more=self.more)
+
+    def update(self, folder: str | Path) -> Path:
+        """Keep rules and edits in the folder that the run was loaded from or saved to, whole or not at all.
+
+        Raises
+        ------
+        StoreError
+            The folder holds another run, was edited meanwhile, or cannot be written.
+        """
+        return keep.update(folder, self.learnt, self.segments, self.members, self.manifest, self.extra)
+
+    @property
+    def rules(self) -> dict[str, Rule]:
+        """The rules that are kept with the run, by name."""
+        return by_hand.rules_of(self.extra)
+
+    def match(self, rule: str | Rule) -> pl.Series:
+        """Return the ids of the users whom a rule matches, sorted: a rule's text, a rule, or the name of a kept one.
+
+        Raises
+        ------
+        ConfigError
+            The rule cannot be read, or asks for what is not there.
+        """
+        rules = self.rules
+        rule = rules.get(rule) or parse(rule) if isinstance(rule, str) else rule
+        return rule.members(self.data, self.members, self.segments, rules)
+
+    def with_rule(self, name: str, rule: str, *, who: str | None = None, why: str = "") -> Run:
+        """Return the run with one more rule, which matches somebody; `who` is the login name unless given.
+
+        Raises
+        ------
+        ConfigError
+            The rule cannot be read, asks for what is not there, or matches nobody; or the name is taken.
+        """
+        extra = by_hand.with_rule(self.extra, self.segments, name, rule, who=who, why=why)
+        asked = parse(rule)
+        if not len(self.match(asked)):
+            raise ConfigError(asked.why_empty(self.data, self.members, self.segments, self.rules))
+        return replace(self, extra=extra)
+
+    def without_rule(self, name: str) -> Run:
+        """Return the run without a rule.
+
+        Raises
+        ------
+        UnknownIdError
+            There is no such rule.
+        ConfigError
+            Another rule asks for it.
+        """
+        return replace(self, extra=by_hand.without_rule(self.extra, name))
+
+    @property
+    def edits(self) -> list[Edit]:
+        """The log of what was changed by hand, oldest first."""
+        return by_hand.edits_of(self.extra)
+
+    def edited(self, *edits: Edit) -> Run:
+        """Return the run after some edits; this one stays as it is.
+
+        Parameters
+        ----------
+        *edits : shoal.segment.edits.Edit
+            One after the other, such as ``Edit("merge", (1, 4), why="siblings")``.
+
+        Raises
+        ------
+        ConfigError
+            A segment is locked, a name is taken, or an edit would change nothing.
+        UnknownIdError
+            A segment or a user does not exist.
+        NotEnoughDataError
+            A segment has too few users to be split.
+        """
+        run = self
+        for edit in edits:
+            made = by_hand.edited(run.learnt, run.segments, run.members, run.extra, edit)
+            learnt, segments, members, extra = made
+            run = replace(run, learnt=learnt, segments=segments, members=members, extra=extra)
+        return run
+
+    def continuing(self, before: Run, mapping: Mapping[int, int]) -> tuple[Run, list[str]]:
+        """Return the run with the rules and edits of an earlier one, and notes on what could not be carried over.
+
+        What was merged or split is so again, names and locks stay with the segments that go on, pins and outs with
+        their users; the log goes on.
+
+        Parameters
+        ----------
+        before : Run
+            The earlier run.
+        mapping : mapping of int to int
+            Segments of it to those of this run that go on for them; those that died are missing.
+        """
+        return by_hand.continuing(self, before, mapping)
 
     def _effect(self, past: Histories, item: str | None) -> Effect:
         """Return what is to be explained: an item's score, or the strength of the user's segment."""
@@ -544,7 +643,13 @@ def _fit(data: Dataset, config: Config, around: Around, last: Run | None) -> Run
             f"keep  {100 * manifest['after']['kept']:.0f} % of those who are still there kept their segment"
         )
     around.progress.log(f"fit  done in {duration(sum(around.seconds.values()))}: {segments.height} segments")
-    return Run(learnt, segments, members, judgement, manifest, naming, more)
+    run = Run(learnt, segments, members, judgement, manifest, {keep.NAMING: naming}, more)
+    if last is None:
+        return run
+    run, notes = run.continuing(last, {segment: segment for segment in old if segment in there})
+    for note in notes:
+        around.progress.warn(note)
+    return run
 
 
 def load(folder: str | Path) -> Run:
@@ -555,8 +660,7 @@ def load(folder: str | Path) -> Run:
     StoreError
         The folder is missing, is no run, is damaged or was written by a newer version.
     """
-    learnt, segments, members, judgement, manifest, more = keep.load(folder)
-    return Run(learnt, segments, members, judgement, manifest, keep.naming_of(folder), more)
+    return Run(*keep.load(folder))
 
 
 def rename(

@@ -192,7 +192,7 @@ def test_a_vector_with_nan_is_named():
 
 
 def test_segments_go_by_the_numbers_that_they_were_given():
-    numbered = replace(FITTED, ids=(7, 2, 9, 4))
+    numbered = FITTED.numbered((7, 2, 9, 4))
     segment, strength = numbered.assign(VECTORS, COUNTS)
     own, own_strength = FITTED.assign(VECTORS, COUNTS)
     assert segment.tolist() == [[7, 2, 9, 4][one] for one in own]

@@ -310,3 +310,79 @@ def test_a_place_where_one_may_not_write_is_told(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError, match="cannot be written: Permission denied"):
         write(tmp_path / "run")
+
+
+def test_a_part_is_added_or_replaced_and_all_else_stays(folder):
+    (folder / "report.html").write_text("made from the run")
+    (folder / "my notes").mkdir()
+    (folder / "my notes" / "a.txt").write_text("mine")
+    before = everything(folder)
+    new = pl.DataFrame({"user_id": ["c"]})
+    artifacts.amend(folder, documents={"rules": [1], "names": {}}, tables={"members": new})
+    found = load(folder)
+    assert found.documents == {**DOCUMENTS, "rules": [1], "names": {}}
+    assert_frame_equal(found.tables["members"], new)
+    assert found.manifest == RUN
+    after = everything(folder)
+    changed = {name for name in after if before.get(name) != after[name]}
+    assert changed == {"rules.json", "names.json", "members.parquet", MANIFEST}
+    assert set(before) <= set(after)
+    assert [p.name for p in folder.parent.iterdir()] == ["run"]
+
+
+def test_amending_never_writes_into_the_old_files(folder, tmp_path):
+    os.link(folder / "names.json", tmp_path / "other link")
+    artifacts.amend(folder, documents={"names": {"0": "new"}})
+    assert json.loads((tmp_path / "other link").read_text(encoding="utf-8")) == DOCUMENTS["names"]
+    assert load(folder).documents["names"] == {"0": "new"}
+
+
+def test_where_files_cannot_be_linked_they_are_copied(folder, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    artifacts.amend(folder, documents={"rules": [1]})
+    assert load(folder).documents == {**DOCUMENTS, "rules": [1]}
+
+
+@pytest.mark.parametrize(
+    "raised", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), MemoryError()], ids=repr
+)
+@pytest.mark.parametrize("where", ["_write_json", "_seen", "_to_disk", "_swap"])
+def test_an_amendment_that_goes_wrong_leaves_the_folder_as_it_was(folder, monkeypatch, where, raised):
+    before = everything(folder.parent)
+
+    def fail(*args):
+        raise raised
+
+    monkeypatch.setattr(artifacts, where, fail)
+    with pytest.raises(StoreError if isinstance(raised, OSError) else type(raised)):
+        artifacts.amend(folder, documents={"rules": [1]})
+    assert everything(folder.parent) == before
+
+
+def test_a_folder_that_changes_while_it_is_amended_is_left_alone(folder, monkeypatch):
+    original = artifacts._to_disk
+
+    def meanwhile(path):
+        change_manifest(folder, run={"seed": 7})
+        original(path)
+
+    monkeypatch.setattr(artifacts, "_to_disk", meanwhile)
+    with pytest.raises(StoreError, match="changed by another program meanwhile"):
+        artifacts.amend(folder, documents={"rules": [1]})
+    assert load(folder).manifest == {"seed": 7}
+    assert "rules" not in load(folder).documents
+
+
+def test_only_a_run_folder_can_be_amended(tmp_path):
+    with pytest.raises(StoreError, match="There is no run folder"):
+        artifacts.amend(tmp_path / "nowhere", documents={"rules": [1]})
+    assert everything(tmp_path) == {}
+
+
+def test_some_parts_may_be_read_alone(folder):
+    (folder / "members.parquet").write_bytes(b"damaged")
+    found = load(folder, only=("names",))
+    assert (found.documents, found.tables, found.manifest) == ({"names": DOCUMENTS["names"]}, {}, RUN)

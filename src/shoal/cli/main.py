@@ -24,6 +24,7 @@ from shoal.cli.alike import alike
 from shoal.cli.compare import compare
 from shoal.cli.demo import demo
 from shoal.cli.doctor import doctor
+from shoal.cli.edit import edit
 from shoal.cli.evaluate import evaluate
 from shoal.cli.explain import explain
 from shoal.cli.export import export
@@ -31,6 +32,7 @@ from shoal.cli.finetune import finetune, score
 from shoal.cli.fit import fit
 from shoal.cli.name import name
 from shoal.cli.report import report
+from shoal.cli.rule import rule
 from shoal.cli.show import assign, rate, recommend, segments
 from shoal.cli.tables import out, talk
 from shoal.cli.tune import tune
@@ -79,6 +81,8 @@ _COMMANDS: dict[Callable[..., None], str] = {
     recommend: "Items for users, old and new.",
     rate: "Predicted ratings and their spread.",
     assign: "Users placed in segments from a file.",
+    rule: "Segments written by hand.",
+    edit: "Segments changed by hand, with a log.",
     explain: "Why this item, why this segment.",
     compare: "What differs between segments.",
     alike: "Users like those of a list.",

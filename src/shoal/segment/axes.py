@@ -57,7 +57,9 @@ class Axes:
     foretold: np.ndarray
 
     @classmethod
-    def fit(cls, bases: tuple[np.ndarray, np.ndarray], likes: tuple[sparse.csr_matrix, sparse.csr_matrix], n: int) -> Self:
+    def fit(
+        cls, bases: tuple[np.ndarray, np.ndarray], likes: tuple[sparse.csr_matrix, sparse.csr_matrix], n: int
+    ) -> Self:
         """Find the axes.
 
         Parameters

@@ -8,18 +8,20 @@ vector's length does not count. Users with fewer than `min_events` events, or wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from shoal.errors import MismatchError, NotEnoughDataError
+from shoal.errors import MismatchError, NotEnoughDataError, UnknownIdError
 from shoal.seeding import generator
 from shoal.segment.choose import CHOICE, Choice, alone, choose, given
 from shoal.segment.near import anchors_of, near, stay
+from shoal.segment.parts import Parts
+from shoal.segment.parts import softmax as _softmax
 from shoal.segment.spherical import cluster, improve, unit
 from shoal.tables import UNASSIGNED
 
@@ -50,9 +52,10 @@ class Segmentation:
         Why this many: n, stability, apart, separation, smallest, verdict; see `shoal.segment.choose.choose`.
     reason : str
         The same in one sentence.
-    ids : tuple of int
-        The number that each centre's segment goes by, in the order of the centres; empty: 0, 1, 2, ... After a refit
-        that kept segments they need not be in order, and a number that died out is not used again.
+    ids : numpy.ndarray
+        (k,) int32, rising: the segment that each row of `centers` belongs to; 0 to k - 1 unless given.
+    parts : Parts or None
+        What places users once somebody has merged or split segments; None: the centres do.
     """
 
     centers: np.ndarray
@@ -61,17 +64,34 @@ class Segmentation:
     min_events: int
     choice: pl.DataFrame
     reason: str
-    ids: tuple[int, ...] = ()
+    ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+    parts: Parts | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.ids):
+            object.__setattr__(self, "ids", np.arange(len(self.centers), dtype=np.int32))
 
     @property
     def n(self) -> int:
         """Number of segments, the unassigned left out."""
         return len(self.centers)
 
-    @property
-    def numbers(self) -> np.ndarray:
-        """The numbers of the segments in the order of the centres, (k,) int32: a membership's column is of one."""
-        return np.array(self.ids or range(self.n), np.int32)
+    def numbered(self, ids: Sequence[int]) -> Segmentation:
+        """Return the same segments under other numbers, given in the order of `centers`."""
+        order = np.argsort(np.array(ids), kind="stable")
+        return replace(self, centers=self.centers[order], ids=np.array(ids, np.int32)[order])
+
+    def column(self, segment: int) -> int:
+        """Return the place of a segment in `ids`, and so in `centers` and in the columns of `memberships`.
+
+        Raises
+        ------
+        UnknownIdError
+            There is no such segment.
+        """
+        if segment not in self.ids:
+            raise UnknownIdError(f"There is no segment {segment}; there are {', '.join(map(str, self.ids))}.")
+        return int(np.flatnonzero(self.ids == segment)[0])
 
     def memberships(self, vectors: np.ndarray) -> np.ndarray:
         """Return how far each user belongs to each segment: (users, k) float32, 0 to 1, a row sums to 1.
@@ -80,12 +100,21 @@ class Segmentation:
         largest membership is the share of users whom a refit on half of the users put into the same segment. So a
         strength of .9 says: nine of ten refits agree. It says nothing of how a user's own past might have turned out.
         """
+        return self.told(vectors)[0]
+
+    def told(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return memberships (users, k) and, for each user, the column of the segment that they are nearest to."""
         vectors = _checked(vectors, len(self.mean))
-        out = np.empty((len(vectors), self.n), np.float32)
+        out, own = np.empty((len(vectors), self.n), np.float32), np.empty(len(vectors), np.int64)
         for start in range(0, len(vectors), BLOCK_USERS):
-            rows = _centred(vectors[start : start + BLOCK_USERS], self.mean)
-            out[start : start + BLOCK_USERS] = _softmax(rows @ self.centers.T, self.temperature)
-        return out
+            block = slice(start, start + BLOCK_USERS)
+            rows = _centred(vectors[block], self.mean)
+            if self.parts is None:
+                out[block] = _softmax(rows @ self.centers.T, self.temperature)
+                own[block] = out[block].argmax(axis=1)
+            else:
+                out[block], own[block] = self.parts.told(rows, self.temperature, self.ids)
+        return out, own
 
     def directions(self, vectors: np.ndarray) -> np.ndarray:
         """Return what is compared by cosine, (users, width) float32: rows of length one, without the users' mean."""
@@ -104,24 +133,33 @@ class Segmentation:
         Returns
         -------
         segment : numpy.ndarray
-            (users,) int32: the segment with the largest membership; -1 for fewer than `min_events` events, or a vector
-            of zeros.
+            (users,) int32: the segment with the largest membership (of merged and split ones see `parts`); -1 for fewer
+            than `min_events` events, or a vector of zeros.
         strength : numpy.ndarray
-            (users,) float32: that membership; 0 for -1.
+            (users,) float32: the membership in it; 0 for -1.
 
         Raises
         ------
         MismatchError
             The vectors have another width than those of the fit, or there are more or fewer counts than vectors.
         """
-        memberships = self.memberships(vectors)
-        placed = _placeable(vectors, counts, self.min_events)
-        segment = np.where(placed, self.numbers[memberships.argmax(axis=1)], UNASSIGNED).astype(np.int32)
-        return segment, np.where(placed, memberships.max(axis=1), 0).astype(np.float32)
+        memberships, own = self.told(vectors)
+        placed = self.placeable(vectors, counts)
+        segment = np.where(placed, self.ids[own], UNASSIGNED).astype(np.int32)
+        strength = np.take_along_axis(memberships, own[:, None], axis=1)[:, 0]
+        return segment, np.where(placed, strength, 0).astype(np.float32)
+
+    def placeable(self, vectors: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Return which users can be placed, (users,) bool: they have `min_events` events, and a direction."""
+        return _placeable(vectors, counts, self.min_events)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the arrays, for storage."""
-        return {"centers": self.centers, "mean": self.mean}
+        made = {"centers": self.centers, "mean": self.mean, "ids": self.ids}
+        if self.parts is not None:
+            parts = self.parts
+            made |= {"part_centers": parts.centers, "part_parent": parts.parent, "part_segment": parts.segment}
+        return made
 
     def document(self) -> dict[str, Any]:
         """Return everything that is no array, for JSON."""
@@ -130,12 +168,12 @@ class Segmentation:
             "min_events": self.min_events,
             "reason": self.reason,
             "choice": self.choice.to_dicts(),
-            "ids": list(self.ids),
         }
 
     @classmethod
     def of(cls, tensors: Mapping[str, np.ndarray], document: Mapping[str, Any]) -> Self:
-        """Return the segmentation that `tensors()` and `document()` came from."""
+        """Return the segmentation that `tensors()` and `document()` came from. Runs of before have fewer tensors."""
+        parts = [tensors[f"part_{name}"] for name in ("centers", "parent", "segment") if f"part_{name}" in tensors]
         return cls(
             centers=tensors["centers"],
             mean=tensors["mean"],
@@ -143,7 +181,8 @@ class Segmentation:
             min_events=document["min_events"],
             choice=pl.DataFrame(document["choice"], schema=CHOICE, orient="row"),
             reason=document["reason"],
-            ids=tuple(document.get("ids", ())),  # runs of before have none
+            ids=tensors.get("ids", np.empty(0, np.int32)),
+            parts=Parts(*parts) if parts else None,
         )
 
 
@@ -246,11 +285,6 @@ def _temperature(rows: np.ndarray, centers: np.ndarray, agreement: float) -> flo
         sharper = _softmax(cosines, float(np.exp(middle))).max(axis=1).mean() > agreement
         low, high = (middle, high) if sharper else (low, middle)
     return float(np.exp((low + high) / 2))
-
-
-def _softmax(cosines: np.ndarray, temperature: float) -> np.ndarray:
-    powers = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / np.float32(temperature))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _centred(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:

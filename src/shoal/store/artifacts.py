@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -126,8 +126,51 @@ def save(
     return folder
 
 
-def load(folder: str | Path, kind: Kind = RUN) -> Artifacts:
-    """Read a folder of this kind; every file is checked against its hash first.
+def amend(
+    folder: str | Path,
+    *,
+    tables: Mapping[str, pl.DataFrame] | None = None,
+    tensors: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    documents: Mapping[str, Any] | None = None,
+    kind: Kind = RUN,
+) -> Path:
+    """Add or replace parts of a folder that is kept already, all of them or none; what else stands in it stays.
+
+    The new parts are written beside links to the old files, and the whole then takes the folder's place.
+
+    Raises
+    ------
+    StoreError
+        There is no such folder, it changed meanwhile, it cannot be written, or a part cannot be stored. What stood
+        there stands there still.
+    """
+    folder = Path(folder).resolve()
+    head, before = _manifest_of(folder, kind), (folder / MANIFEST).read_bytes()
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
+    try:
+        shutil.copytree(folder, part, symlinks=True, copy_function=_link)
+        for name, write in _writers(tables or {}, tensors or {}, documents or {}):
+            (part / name).unlink(missing_ok=True)  # a link: writing into it would change the old file
+            write(part / name)
+            _to_disk(part / name)
+            head["files"][name] = _seen(part / name)
+        (part / MANIFEST).unlink()
+        _write_json(head | {"files": dict(sorted(head["files"].items()))}, "manifest", part / MANIFEST)
+        _to_disk(part / MANIFEST)
+        _to_disk(part)
+        if (folder / MANIFEST).read_bytes() != before:
+            raise StoreError(f"{folder} was changed by another program meanwhile. Do it again.")
+        _swap(part, folder)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise StoreError(f"{folder} cannot be written: {why}. Free some space or give another path.") from error
+    finally:  # Ctrl-C included
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def load(folder: str | Path, kind: Kind = RUN, *, only: Collection[str] | None = None) -> Artifacts:
+    """Read a folder of this kind, or `only` the parts of these names; a file is checked against its hash first.
 
     Raises
     ------
@@ -138,6 +181,8 @@ def load(folder: str | Path, kind: Kind = RUN) -> Artifacts:
     head = _manifest_of(folder, kind)
     found = Artifacts(manifest=head["run"], shoal_version=str(head["shoal"]))
     for name, expected in head["files"].items():
+        if only is not None and Path(name).stem not in only:
+            continue
         path = _checked_file(folder, name, expected)
         if path.suffix == ".parquet":
             found.tables[path.stem] = pl.read_parquet(path)
@@ -253,12 +298,24 @@ def _write_json(value: Any, what: str, path: Path) -> None:
 
 def _seal(part: Path, manifest: dict[str, Any], kind: Kind) -> None:
     """Write the manifest, last of all, and bring every file to the disk itself."""
-    files = {path.name: {"sha256": _sha256(path), "bytes": path.stat().st_size} for path in sorted(part.iterdir())}
+    files = {path.name: _seen(path) for path in sorted(part.iterdir())}
     head = {"kind": f"shoal {kind.name}", "format": FORMAT, "shoal": version("shoal"), "files": files, "run": manifest}
     _write_json(head, "manifest", part / MANIFEST)
     for path in part.iterdir():
         _to_disk(path)
     _to_disk(part)
+
+
+def _seen(path: Path) -> dict[str, Any]:
+    return {"sha256": _sha256(path), "bytes": path.stat().st_size}
+
+
+def _link(source: str, target: str) -> None:
+    """Link a file; where the system cannot, copy it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _to_disk(path: Path) -> None:
@@ -277,6 +334,10 @@ def _to_disk(path: Path) -> None:
 def _put_in_place(part: Path, folder: Path, kind: Kind) -> None:
     """Rename `part` to `folder`; an old run steps aside first, and comes back if that fails."""
     check_place(folder, kind)  # something may have come while we wrote
+    _swap(part, folder)
+
+
+def _swap(part: Path, folder: Path) -> None:
     aside = part.with_suffix(".old")
     try:
         if folder.exists():
