@@ -184,7 +184,7 @@ def lookalikes(learnt: Learnt, seeds: pl.Series, n: int | None = None, *, seed: 
 
 def directions(learnt: Learnt, pasts: Histories) -> np.ndarray:
     """Return rows of length one in the space of the segments, (users, width); zeros for a user without a past."""
-    rows = learnt.segmentation.directions(learnt.sequence.users(pasts))
+    rows = learnt.segmentation.directions(learnt.users(pasts))
     rows[pasts.counts == 0] = 0
     return rows
 

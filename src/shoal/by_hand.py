@@ -29,13 +29,13 @@ from shoal.segment.admit import admit, clean_name
 from shoal.segment.carry import carry, rematch, reshaping
 from shoal.segment.edits import Edit, Standing, login, next_ids, now, obey
 from shoal.segment.rules import Rule, parse
-from shoal.tables import NAME, SEGMENT, STRENGTH, UNASSIGNED, USER
+from shoal.tables import NAME, SEGMENT, STRENGTH, SUBSEGMENT, UNASSIGNED, USER
 
 if TYPE_CHECKING:
     from shoal.pipeline import Run
 
 RULES, EDITS = "rules", "edits"
-EDITED = "served by everyone's models: merged or split since it was compared"
+EDITED = "everyone's models serve it: merged or split since it was compared"
 Extra = dict[str, Any]
 
 
@@ -105,12 +105,12 @@ def edits_of(extra: Extra) -> list[Edit]:
 
 def place(learnt: Learnt, users: Ids, pasts: Histories, standing: Standing) -> pl.DataFrame:
     """Return `shoal.tables.MEMBERS`: where users belong, pins and outs laid over the placement."""
-    vectors, found = learnt.sequence.users(pasts), learnt.segmentation
+    vectors, found = learnt.users(pasts), learnt.segmentation
     segment, strength = found.assign(vectors, pasts.counts)
     if standing.pins or standing.outs:
         names = users.values.to_list()
         segment, strength = obey(names, segment, found.memberships(vectors), found.ids, standing)
-    return members_of(users, segment, strength)
+    return members_of(users, segment, strength, learnt.subsegments(pasts, segment)[0])
 
 
 def edited(
@@ -212,7 +212,7 @@ def _reshaped(learnt: Learnt, members: pl.DataFrame, edit: Edit, standing: Stand
         segment, *new = edit.segments
         users = _affected(members, {segment}, standing.by_hand())
         pasts = _pasts(learnt, users)
-        vectors = learnt.sequence.users(pasts)
+        vectors = learnt.users(pasts)
         here = found.assign(vectors, pasts.counts)[0] == segment  # pinned users are no part of what is split
         made = reshape.split(found, segment, vectors[here], new, seed=integer(learnt.config.seed, "edit"))
     return _with_segmentation(learnt, made, set(edit.segments))
@@ -220,10 +220,10 @@ def _reshaped(learnt: Learnt, members: pl.DataFrame, edit: Edit, standing: Stand
 
 def _with_segmentation(learnt: Learnt, segmentation: Any, touched: set[int]) -> Learnt:
     """Return the same with other segments; what was compared of those that were touched no longer counts."""
-    sequence, old = learnt.sequence, learnt.by_segment
+    users, old = learnt.users, learnt.by_segment
 
     def where(pasts: Histories) -> np.ndarray:
-        return segmentation.assign(sequence.users(pasts), pasts.counts)[0]
+        return segmentation.assign(users(pasts), pasts.counts)[0]
 
     local: BySegment = copy.copy(old)
     local.place = where
@@ -232,7 +232,9 @@ def _with_segmentation(learnt: Learnt, segmentation: Any, touched: set[int]) -> 
     local.popular_ = {s: model for s, model in old.popular_.items() if s not in touched}
     blend = copy.copy(learnt.blend)
     blend.models = [local if model is old else model for model in blend.models]
-    return replace(learnt, segmentation=segmentation, models=learnt.models | {"by_segment": local}, blend=blend)
+    inside = {s: made for s, made in learnt.inside.items() if s not in touched}
+    models = learnt.models | {"by_segment": local}
+    return replace(learnt, segmentation=segmentation, models=models, blend=blend, inside=inside)
 
 
 def _affected(members: pl.DataFrame, touched: set[int], by_hand: list[str]) -> Ids:
@@ -254,7 +256,8 @@ def _members(learnt: Learnt, members: pl.DataFrame, touched: set[int], edit: Edi
         return members
     found = place(learnt, users, _pasts(learnt, users), standing)
     both = members.join(found, on=USER, how="left", suffix=" now", maintain_order="left")
-    return both.with_columns(pl.coalesce(f"{c} now", c).alias(c) for c in (SEGMENT, STRENGTH)).select(members.columns)
+    columns = [c for c in (SEGMENT, STRENGTH, SUBSEGMENT) if c in members.columns]
+    return both.with_columns(pl.coalesce(f"{c} now", c).alias(c) for c in columns).select(members.columns)
 
 
 def _segments(
@@ -268,8 +271,8 @@ def _segments(
     made = describe(learnt, members)
     kept = {s: name for s, name in old.select(SEGMENT, NAME).iter_rows() if s not in touched or s in standing.names}
     made = made.with_columns(pl.Series(NAME, _names(made, kept), pl.String))
-    edited = pl.col(SEGMENT).is_in(sorted(standing.reshaped)) & pl.col("lift").is_null()
-    made = made.with_columns(verdict=pl.when(edited).then(pl.lit(EDITED)).otherwise("verdict"))
+    edited = pl.col(SEGMENT).is_in(sorted(standing.reshaped)) & (pl.col("gain") == "")
+    made = made.with_columns(served=pl.when(edited).then(pl.lit(EDITED)).otherwise("served"))
     others = [c for c in old.columns if c not in made.columns]
     rest = old.filter(~pl.col(SEGMENT).is_in([*learnt.segmentation.ids.tolist(), UNASSIGNED, *sorted(touched)]))
     if "parent" in rest.columns and touched:

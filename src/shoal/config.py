@@ -183,8 +183,13 @@ class Segment(Settings):
 
     n: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Number of segments; None chooses it and says why."""
-    at_most: Annotated[int, Field(ge=2, le=1000)] = 12
+    at_most: Annotated[int, Field(ge=2, le=1000)] = 8
     """Largest number that is tried when `n` is None."""
+    sources: tuple[Literal["events", "text", "graph", "tower"], ...] = ("events", "text", "tower")
+    """What user vectors are made of: who used what together, item texts, texts smoothed over the graph of users and
+    items, the attention tower."""
+    subsegments: Annotated[int, Field(ge=0, le=100)] = 4
+    """Largest number of subsegments inside a segment; 0 or 1: none."""
     min_events: Annotated[int, Field(ge=1, le=10_000)] = 5
     """Users with fewer events stay unassigned (-1)."""
 

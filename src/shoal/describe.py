@@ -24,31 +24,64 @@ from shoal.progress import Progress
 from shoal.recommend.by_segment import Verdict
 from shoal.segment.drift import sizes
 from shoal.segment.identity import history, keep_names, migration
+from shoal.segment.name import ContrastNamer
 from shoal.segment.namer import contrast, name_segments
 from shoal.segment.profile import PROFILES, profiles
-from shoal.tables import MEMBERS, NAME, SEGMENT, STRENGTH, USER, check
+from shoal.tables import MEMBERS, NAME, PARENT, SEGMENT, STRENGTH, SUBSEGMENT, USER, check
 
 
 def everyone(learnt: Learnt) -> pl.DataFrame:
     """Return `shoal.tables.MEMBERS`: where each user of the data belongs, those without events included."""
     users = sorted_ids(learnt.data.users, USER)
-    return members_of(users, *learnt.segments(learnt.pasts(learnt.data.interactions, users)))
+    pasts = learnt.pasts(learnt.data.interactions, users)
+    segments, strengths = learnt.segments(pasts)
+    return members_of(users, segments, strengths, learnt.subsegments(pasts, segments)[0])
 
 
-def members_of(users: Ids, segments: np.ndarray, strengths: np.ndarray) -> pl.DataFrame:
-    """Return `shoal.tables.MEMBERS` from segment (users,) and strength (users,)."""
-    table = pl.DataFrame({USER: users.values, SEGMENT: segments, STRENGTH: strengths})
-    return check(table.cast({SEGMENT: pl.Int32(), STRENGTH: pl.Float32()}), MEMBERS, what="members")
+def members_of(users: Ids, segments: np.ndarray, strengths: np.ndarray, inside: np.ndarray) -> pl.DataFrame:
+    """Return `shoal.tables.MEMBERS` and subsegment, from segments, strengths and subsegments, (users,) each."""
+    table = pl.DataFrame({USER: users.values, SEGMENT: segments, STRENGTH: strengths, SUBSEGMENT: inside})
+    types = {SEGMENT: pl.Int32(), STRENGTH: pl.Float32(), SUBSEGMENT: pl.Int32()}
+    return check(table.cast(types), MEMBERS, what="members")
 
 
 def describe(learnt: Learnt, members: pl.DataFrame) -> pl.DataFrame:
-    """Return a row a segment: its profile, its name, and what held-out events say of it (`VERDICT`)."""
+    """Return a row a segment: its profile, its name, and whether a model of its own serves it (`SERVED`)."""
     data = learnt.data
     table = profiles(members, data.interactions, data.items, users=data.users)
     table = table.with_columns(pl.Series(NAME, contrast(table).names, pl.String))
     found = {v.segment: v for v in learnt.by_segment.verdicts_}
-    told = [verdict_words(found.get(s), s) for s in table[SEGMENT]]
-    return pl.concat([table, pl.DataFrame(told, schema=VERDICT)], how="horizontal")
+    told = [served_words(found.get(s), s) for s in table[SEGMENT]]
+    return pl.concat([table, pl.DataFrame(told, schema=SERVED)], how="horizontal")
+
+
+def describe_inside(
+    learnt: Learnt, members: pl.DataFrame, segments: pl.DataFrame, keep: Mapping[int, str]
+) -> pl.DataFrame:
+    """Return a row a subsegment: what sets it apart from the rest of its segment, and a name that nobody else has.
+
+    Parameters
+    ----------
+    learnt : Learnt
+    members : polars.DataFrame
+        Of the run, with subsegment.
+    segments : polars.DataFrame
+        The named segments.
+    keep : mapping of int to str
+        Names, by subsegment, that stay as they are.
+    """
+    data, taken, tables = learnt.data, [*segments[NAME], *keep.values()], []
+    for parent in segments[SEGMENT].to_list():
+        own = members.filter((pl.col(SEGMENT) == parent) & (pl.col(SUBSEGMENT) >= 0))
+        if not own.height:
+            continue
+        inside = own.select(USER, pl.col(SUBSEGMENT).alias(SEGMENT))
+        table = profiles(inside, data.interactions, data.items, users=data.users)
+        kept = {one: name for one, name in keep.items() if one in table[SEGMENT]}
+        names = ContrastNamer(taken=taken).name(table, keep=kept)
+        taken += names
+        tables.append(table.with_columns(pl.Series(NAME, names, pl.String), pl.lit(parent, pl.Int32).alias(PARENT)))
+    return pl.concat(tables) if tables else pl.DataFrame(schema={**PROFILES, NAME: pl.String(), PARENT: pl.Int32()})
 
 
 def renamed(
@@ -144,31 +177,24 @@ def check_same_users(members: pl.DataFrame, data: Dataset) -> None:
         )
 
 
-VERDICT = {
-    "lift": pl.Float64(),
-    "lift_low": pl.Float64(),
-    "lift_high": pl.Float64(),
-    "gain": pl.String(),
-    "verdict": pl.String(),
-}
-"""What held-out events say of a segment."""
+SERVED = {"gain": pl.String(), "served": pl.String()}
+"""What validation events say of a segment's own models: the gain of what is popular in it, and who serves it."""
 NO_BASE = "popularity finds none"
 """Instead of a gain over everyone's popular items, where these find next to nothing."""
 
 
-def verdict_words(found: Verdict | None, segment: int) -> dict[str, Any]:
-    """Return the columns of `VERDICT` for a segment; None: it was not compared."""
+def served_words(found: Verdict | None, segment: int) -> dict[str, str]:
+    """Return the columns of `SERVED` for a segment; None: it was not compared."""
     if found is None:
-        served = "served by everyone's models"
-        why = served if segment < 0 else f"{served}: too few users to compare"
-        return {"lift": None, "lift_low": None, "lift_high": None, "gain": "", "verdict": why}
+        served = "everyone's models serve it"
+        return {"gain": "", "served": served if segment < 0 else f"{served}: too few users to compare"}
     gain, low, high = found.popular_gain, found.popular_low, found.popular_high
     own = f"{found.local - found.everyone:+.4f} ndcg@10 ({found.low:+.4f} to {found.high:+.4f})"
-    verdict = f"own model helps: {own}" if found.helps else f"everyone's model serves it; an own one: {own}"
+    served = f"its own model serves it: {own}" if found.helps else f"everyone's model serves it; an own one: {own}"
     words = NO_BASE
     if gain is not None and low is not None and high is not None:
         words = f"{100 * gain:+.0f} % ({100 * low:.0f} to {100 * high:.0f})"
-    return {"lift": gain, "lift_low": low, "lift_high": high, "gain": words, "verdict": verdict}
+    return {"gain": words, "served": served}
 
 
 def manifest_of(learnt: Learnt, around: Around, began: datetime) -> dict[str, Any]:

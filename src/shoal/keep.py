@@ -27,6 +27,7 @@ from shoal.model.network import Network
 from shoal.model.pasts import Values
 from shoal.model.rater import Stack, rating_experts
 from shoal.model.sequence import Sequence
+from shoal.model.space import Space
 from shoal.protocols import Recommender
 from shoal.recommend.blend import Blend
 from shoal.recommend.by_segment import BySegment, Verdict
@@ -43,7 +44,7 @@ from shoal.tables import ITEM, USER
 
 NAMING = "naming"
 """The document that says how names came about; runs of before have none."""
-MORE = ("history", "migration", "drift")
+MORE = ("history", "migration", "drift", "subsegments", "certificate")
 """Tables that runs of before have not, and a first run has in part."""
 
 Tensors = dict[str, dict[str, np.ndarray]]
@@ -206,7 +207,9 @@ def _tensors(learnt: Learnt) -> Tensors:
         tensors["walks"] = _walks(learnt.models).tensors()
     if learnt.rater is not None:
         tensors["rater"] = learnt.rater.tensors()
-    return tensors
+    if learnt.space is not None:
+        tensors["space"] = learnt.space.tensors()
+    return tensors | {f"inside_{one}": made.tensors() for one, made in learnt.inside.items()}
 
 
 def _document(learnt: Learnt) -> dict[str, Any]:
@@ -224,6 +227,8 @@ def _document(learnt: Learnt) -> dict[str, Any]:
         "verdicts": [asdict(v) for v in local.verdicts_],
         "features": learnt.features.document(),
         "segmentation": learnt.segmentation.document(),
+        "inside": {str(one): made.document() for one, made in learnt.inside.items()},
+        "sources": None if learnt.space is None else list(learnt.space.sources),
         "rater": None if learnt.rater is None else learnt.rater.document()["weights"],
     }
     if "walks" in learnt.models:
@@ -238,6 +243,9 @@ def _restore(kept: artifacts.Artifacts) -> Learnt:
     segmentation = Segmentation.of(kept.tensors["segmentation"], told["segmentation"])
     items = Ids(data.items[ITEM])
     matrix = kept.tensors["items"]["features"]
+    space = None
+    if told.get("sources"):  # runs of before have none
+        space = Space(tuple(told["sources"]), matrix, sequence.users).restore(kept.tensors["space"])
     learnt = Learnt(
         config,
         data,
@@ -251,9 +259,11 @@ def _restore(kept: artifacts.Artifacts) -> Learnt:
         Blend([sequence]),
         None if told["rater"] is None else _rater(kept, matrix, sequence, data.scale, config.rate),
         kept.manifest.get("learnt", {}),
+        space,
+        {int(s): Segmentation.of(kept.tensors[f"inside_{s}"], made) for s, made in told.get("inside", {}).items()},
     )
     everything = learnt.pasts(data.interactions, sorted_ids(data.interactions, USER))
-    learnt.models = _models(kept, config, matrix, sequence, segmentation, everything)
+    learnt.models = _models(kept, config, matrix, learnt, everything)
     learnt.blend = Blend([learnt.models[name] for name in told["blend"]])
     learnt.blend.restore(kept.tensors["blend"])
     learnt.blend.fit(everything)
@@ -293,8 +303,7 @@ def _models(
     kept: artifacts.Artifacts,
     config: Config,
     matrix: np.ndarray,
-    sequence: Sequence,
-    segmentation: Segmentation,
+    learnt: Learnt,
     everything: Histories,
 ) -> dict[str, Recommender]:
     told, sight = kept.documents["learnt"], kept.documents["learnt"]["sight"]
@@ -306,13 +315,15 @@ def _models(
         models["trending"] = Liked(Popularity(told["half_life_days"], seed=config.seed), sight).fit(everything)
     if "by_traits" in told["blend"]:
         models["by_traits"] = Liked(ByTraits(), sight).fit(everything)
-    models |= {"item_item": Liked(everyone, sight), "factors": Liked(factors, sight), "sequence": sequence}
+    models |= {"item_item": Liked(everyone, sight), "factors": Liked(factors, sight), "sequence": learnt.sequence}
     if "walks" in told:  # runs of before have none
         models["walks"] = Walks(**told["walks"]).restore(kept.tensors["walks"])
     models["text"] = Text(matrix, [models["item_item"], models["factors"]]).fit(everything)
 
+    segmentation, users = learnt.segmentation, learnt.users
+
     def place(pasts: Histories) -> np.ndarray:
-        return segmentation.assign(sequence.users(pasts), pasts.counts)[0]
+        return segmentation.assign(users(pasts), pasts.counts)[0]
 
     local = BySegment(place, everyone, popularity, sight=sight, seed=config.seed)
     local.verdicts_, local.contested_ = [Verdict(**v) for v in told["verdicts"]], True

@@ -14,7 +14,7 @@ Validation decides everything that is decided; no test event is ever seen here.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -36,19 +36,21 @@ from shoal.encode.cache import default_folder, encode_cached
 from shoal.encode.language import settled
 from shoal.encode.open import open_encoder
 from shoal.errors import NotEnoughDataError
+from shoal.grouping import Asked, group
 from shoal.learnt import Learnt, sorted_ids
 from shoal.model.features import Features
 from shoal.model.network import Network
 from shoal.model.pasts import Values
 from shoal.model.rater import Stack, rating_experts
 from shoal.model.sequence import Sequence
+from shoal.model.space import Space
 from shoal.progress import Progress
 from shoal.protocols import Recommender
 from shoal.recommend.bench import Bench
 from shoal.recommend.blend import Blend
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator, integer
-from shoal.segment.cluster import Segmentation, fit_segments
+from shoal.segment.cluster import Segmentation
 from shoal.segment.identity import Before
 from shoal.tables import ITEM, USER
 from shoal.text.defaults import default_item_template
@@ -173,14 +175,31 @@ def learn(
     story |= {"relevant_from": relevant_from, "validation_users": int(inner.past.n_users)}
 
     sequence = _train_tower(matrix, inner, data, relevant_from, config, around, story)
-    with around.stage("segment"):
-        segmentation = _group(sequence, inner, config, before)
     held = inner.held_out(relevant_from, n, config, set_like=is_set_like(data, config))
-    models, blend = _blend(matrix, inner.train, held, sequence, segmentation, relevant_from, config, around, story)
+    with around.stage("segment"):
+        space, segmentation, inside = _group(sequence, matrix, inner, held, relevant_from, config, before)
+
+    def place(pasts: Histories) -> np.ndarray:
+        return segmentation.assign(space.of(pasts), pasts.counts)[0]
+
+    models, blend = _blend(matrix, inner.train, held, sequence, place, relevant_from, config, around, story)
     rater = _stack(matrix, inner, sequence, data, config.rate, around, story)
 
     learnt = Learnt(
-        config, data, items, vectors, features, relevant_from, sequence, segmentation, models, blend, rater, story
+        config,
+        data,
+        items,
+        vectors,
+        features,
+        relevant_from,
+        sequence,
+        segmentation,
+        models,
+        blend,
+        rater,
+        story,
+        space,
+        inside,
     )
     with around.stage("closed form"):
         learnt.refit(data)
@@ -283,21 +302,19 @@ def _train_tower(
     return Sequence(network, values, config.tower.history).fit(inner.train)
 
 
-def _group(sequence: Sequence, inner: Inner, config: Config, before: Before | None) -> Segmentation:
-    settings, vectors, counts = config.segment, sequence.users(inner.train), inner.train.counts
-    users = inner.users.values.to_list()
-    found = fit_segments(
-        vectors,
-        counts,
-        n=settings.n,
-        at_most=settings.at_most,
-        min_events=settings.min_events,
-        seed=integer(config.seed, "segment"),
-        start=None if before is None else before.of(users),
-    )
-    if before is None:
-        return found
-    return found.numbered(before.numbers(users, found.assign(vectors, counts)[0], found.n))
+def _group(
+    sequence: Sequence,
+    matrix: np.ndarray,
+    inner: Inner,
+    held: HeldOut,
+    relevant_from: float | None,
+    config: Config,
+    before: Before | None,
+) -> tuple[Space, Segmentation, dict[int, Segmentation]]:
+    seed = integer(config.seed, "segment")
+    space = Space(config.segment.sources, matrix, sequence.users).fit(inner.train, seed=seed)
+    asked = Asked(space, inner.train, inner.users.values.to_list(), held, relevant_from)
+    return space, *group(asked, config.segment, seed=seed, before=before)
 
 
 def _blend(
@@ -305,7 +322,7 @@ def _blend(
     train: Histories,
     held: HeldOut,
     sequence: Sequence,
-    segmentation: Segmentation,
+    place: Callable[[Histories], np.ndarray],
     relevant_from: float | None,
     config: Config,
     around: Around,
@@ -316,9 +333,6 @@ def _blend(
             f"No user has a held-out event rated {relevant_from} or better, so nothing can be tuned. "
             "Lower recommend.relevant_from."
         )
-
-    def place(pasts: Histories) -> np.ndarray:
-        return segmentation.assign(sequence.users(pasts), pasts.counts)[0]
 
     with around.stage("closed form"):
         bench = Bench(train, held, config.recommend, relevant_from, config.seed, around.progress)

@@ -26,9 +26,11 @@ from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories, histories
 from shoal.data.ids import Ids
 from shoal.data.traits import Traits
+from shoal.grouping import subsegments
 from shoal.model.features import Features
 from shoal.model.rater import Stack
 from shoal.model.sequence import Sequence, blocks
+from shoal.model.space import Space
 from shoal.protocols import Recommender
 from shoal.recommend.asked import Asked
 from shoal.recommend.bench import fit_all
@@ -36,7 +38,7 @@ from shoal.recommend.blend import Blend, Weighed
 from shoal.recommend.by_segment import BySegment
 from shoal.recommend.standard import hide, top, users_at_a_time
 from shoal.segment.cluster import Segmentation
-from shoal.tables import USER
+from shoal.tables import UNASSIGNED, USER
 
 BLOCK_USERS = 256
 Lists = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -96,6 +98,10 @@ class Learnt:
         None where nobody rated.
     story : dict
         What was tried and chosen, for the manifest.
+    space : Space or None
+        Where users are grouped; None in a run of before, which grouped the tower's vectors.
+    inside : dict of int to Segmentation
+        By the number of a segment, its subsegments.
     """
 
     config: Config
@@ -110,6 +116,8 @@ class Learnt:
     blend: Blend
     rater: Stack | None
     story: dict[str, Any] = field(default_factory=dict)
+    space: Space | None = None
+    inside: dict[int, Segmentation] = field(default_factory=dict)
 
     @cached_property
     def traits(self) -> Traits:
@@ -133,7 +141,17 @@ class Learnt:
 
     def segments(self, pasts: Histories) -> tuple[np.ndarray, np.ndarray]:
         """Return segment (users,) int32 and strength (users,) float32."""
-        return self.segmentation.assign(self.sequence.users(pasts), pasts.counts)
+        return self.segmentation.assign(self.users(pasts), pasts.counts)
+
+    def users(self, pasts: Histories) -> np.ndarray:
+        """Return the vectors in which segments are found, (users, width) float32."""
+        return self.sequence.users(pasts) if self.space is None else self.space.of(pasts)
+
+    def subsegments(self, pasts: Histories, segment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return subsegment (users,) int32 and strength (users,) float32, given segments; -1 where one is whole."""
+        if self.space is None:
+            return np.full(len(segment), UNASSIGNED, np.int32), np.zeros(len(segment), np.float32)
+        return subsegments(self.inside, segment, self.space.both(pasts)[1], pasts.counts)
 
     def refit(self, data: Dataset) -> None:
         """Fit all closed-form models again, on more data; tower, weights and segments stay as they are."""

@@ -15,17 +15,19 @@ import polars as pl
 
 from shoal import by_hand, keep, reasons
 from shoal.alike import Lookalikes, lookalikes
+from shoal.certify import CERTIFICATE, certify
 from shoal.config import Config, Name
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
-from shoal.describe import check_same_users, describe, everyone, manifest_of, renamed, survived
+from shoal.describe import check_same_users, everyone, manifest_of, renamed, survived
 from shoal.errors import ConfigError, ShoalError, TableError, UnknownIdError
 from shoal.explain.deletion import Effect
 from shoal.explain.faithful import Faithfulness
 from shoal.judge import Judgement, as_lists, check_n, judge
 from shoal.learn import Around, hold_out, learn, texts_of
 from shoal.learnt import Learnt, sorted_ids
+from shoal.names import blind, named, names_of, with_certificate, with_names
 from shoal.progress import Progress, duration
 from shoal.progress import progress as make_progress
 from shoal.seeding import integer
@@ -36,7 +38,7 @@ from shoal.segment.export import Exported, K, export
 from shoal.segment.identity import Before, history, kept_share
 from shoal.segment.namer import check as check_namer
 from shoal.segment.rules import Rule, parse
-from shoal.tables import AT, ITEM, NAME, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, USER, check
+from shoal.tables import AT, ITEM, PARENT, RATINGS, RECOMMENDATIONS, SEGMENT, SOURCE, SUBSEGMENT, USER, check
 from shoal.text.render import Template, Texts
 from shoal.text.sequence import user_sequences
 from shoal.work import clear, open_work
@@ -91,6 +93,18 @@ class Run:
     def migration(self) -> pl.DataFrame | None:
         """Who moved since the last run: from (null: new), to (null: gone), users, share; None for a first run."""
         return self.more.get("migration")
+
+    @property
+    def subsegments(self) -> pl.DataFrame:
+        """What segments are made of, a row a subsegment, as `segments`, with parent; what sets it apart is told
+        against the rest of its segment. Empty in a run of before.
+        """
+        return self.more.get("subsegments", pl.DataFrame(schema={PARENT: pl.Int32(), **self.segments.schema}))
+
+    @property
+    def certificate(self) -> pl.DataFrame:
+        """How the figures beside segments came about, and more of them; see `shoal.certify.CERTIFICATE`."""
+        return self.more.get("certificate", pl.DataFrame(schema=CERTIFICATE))
 
     @property
     def drift(self) -> pl.DataFrame | None:
@@ -610,32 +624,27 @@ def fit(
 def _fit(data: Dataset, config: Config, around: Around, last: Run | None) -> Run:
     began = datetime.now(UTC)
     check_namer(config.name)
-    before = None if last is None else Before(last.members, int(last.history[SEGMENT].max()))  # type: ignore[arg-type]
+    before = None if last is None else _before(last)
     held = hold_out(data, config, share=config.validation.share, seed=integer(config.seed, "outer"))
     learnt = learn(held.train, config, around, cutoff=held.cutoff, before=before)
     with around.stage("judge"):
         judgement = judge(learnt, held, n=10, seed=config.seed)
+    with around.stage("certify"):
+        certificate = certify(learnt, held, seed=integer(config.seed, "certify"))
     with around.stage("closed form"):
         learnt.refit(replace(data, items=learnt.data.items))
     with around.stage("describe"):
         members = everyone(learnt)
-        segments = describe(learnt, members)
     with around.stage("name"):
-        there = segments[SEGMENT].to_list()
-        old = {} if last is None else dict(last.segments.select(SEGMENT, NAME).iter_rows())
-        segments, naming = renamed(
-            segments,
-            members,
-            learnt.data,
-            config.name,
-            keep={segment: name for segment, name in old.items() if segment in there},
-            seed=config.seed,
-            cache=around.cache,
-            progress=around.progress,
-        )
+        old = {} if last is None else names_of(last.segments, last.subsegments)
+        segments, inside, naming = named(learnt, members, held, old, config, around)
         more = {"history": history(segments, began)}
         if last is not None:
             segments, more = survived(segments, members, last.segments, last.members, last.history, began)
+    with around.stage("certify"):
+        judged = blind(learnt, held, names_of(segments, inside), inside, around)
+        certificate, parents = with_names(certificate, judged), dict(inside.select(SEGMENT, PARENT).iter_rows())
+        segments, inside = (with_certificate(table, certificate, judged, parents) for table in (segments, inside))
     manifest = manifest_of(learnt, around, began)
     if last is not None:
         manifest["after"] = {"made": last.manifest["made"], "kept": kept_share(more["migration"])}
@@ -643,13 +652,23 @@ def _fit(data: Dataset, config: Config, around: Around, last: Run | None) -> Run
             f"keep  {100 * manifest['after']['kept']:.0f} % of those who are still there kept their segment"
         )
     around.progress.log(f"fit  done in {duration(sum(around.seconds.values()))}: {segments.height} segments")
+    more |= {"subsegments": inside, "certificate": certificate}
     run = Run(learnt, segments, members, judgement, manifest, {keep.NAMING: naming}, more)
     if last is None:
         return run
-    run, notes = run.continuing(last, {segment: segment for segment in old if segment in there})
+    run, notes = run.continuing(last, {one: one for one in last.segments[SEGMENT] if one in segments[SEGMENT]})
     for note in notes:
         around.progress.warn(note)
     return run
+
+
+def _before(last: Run) -> Before:
+    """Return what a fit needs to know of the last run's segments."""
+    numbers = [*last.history[SEGMENT], *last.subsegments[SEGMENT]]
+    inside = None
+    if SUBSEGMENT in last.members.columns:
+        inside = last.members.select(USER, pl.col(SUBSEGMENT).alias(SEGMENT))
+    return Before(last.members, max(numbers), inside)
 
 
 def load(folder: str | Path) -> Run:

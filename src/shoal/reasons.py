@@ -334,7 +334,7 @@ def long_enough(learnt: Learnt, n: int, *, more_than: int = CITED, seed: int = 0
 
 def _placed(learnt: Learnt) -> Callable[[Histories], tuple[np.ndarray, np.ndarray]]:
     def place(pasts: Histories) -> tuple[np.ndarray, np.ndarray]:
-        vectors = learnt.sequence.users(pasts)
+        vectors = learnt.users(pasts)
         memberships = learnt.segmentation.memberships(vectors)
         return memberships, learnt.segmentation.assign(vectors, pasts.counts)[0]
 

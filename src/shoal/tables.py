@@ -15,6 +15,7 @@ from shoal.errors import TableError, did_you_mean
 USER, ITEM, RATING, WEIGHT, AT, TEXT = "user_id", "item_id", "rating", "weight", "at", "text"
 RANK, SCORE, SOURCE, SPREAD = "rank", "score", "source", "spread"
 SEGMENT, STRENGTH, SIZE, NAME = "segment", "strength", "size", "name"
+SUBSEGMENT, PARENT = "subsegment", "parent"
 
 UNASSIGNED = -1
 """The segment of a user with too few events to be placed."""

@@ -76,7 +76,7 @@ def test_what_became_of_segments_is_kept_and_loaded(second, tmp_path):
     assert again.more.keys() == {"history", "migration", "drift"}
     for name, table in second.more.items():
         assert_frame_equal(again.more[name], table)
-    assert again.learnt.segmentation.ids == second.learnt.segmentation.ids
+    np.testing.assert_array_equal(again.learnt.segmentation.ids, second.learnt.segmentation.ids)
     assert_frame_equal(again.assign(second.data.interactions), second.members)
 
 

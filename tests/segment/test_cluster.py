@@ -199,10 +199,10 @@ def test_segments_go_by_the_numbers_that_they_were_given():
     assert segment.dtype == np.int32
     np.testing.assert_array_equal(strength, own_strength)
     again = Segmentation.of(numbered.tensors(), json.loads(json.dumps(numbered.document())))
-    assert again.numbers.tolist() == [7, 2, 9, 4]
+    assert again.ids.tolist() == [2, 4, 7, 9]
 
 
 def test_a_segmentation_of_before_numbers_its_centres_in_order():
     document = FITTED.document()
-    del document["ids"]
-    assert Segmentation.of(FITTED.tensors(), document).numbers.tolist() == [0, 1, 2, 3]
+    tensors = {name: tensor for name, tensor in FITTED.tensors().items() if name != "ids"}
+    assert Segmentation.of(tensors, document).ids.tolist() == [0, 1, 2, 3]

@@ -116,17 +116,16 @@ def histories(interactions: pl.DataFrame, users: Ids, items: Ids, *, seed: int =
         times = interactions[AT].cast(pl.Int64).cast(pl.Float64).to_numpy() / DAY
     user_rows, item_rows = user_rows[known], item_rows[known]
     values, times = values[known].astype(np.float32), times[known]
-    ties = _tie_breaks(user_rows, item_rows, users, items, seed)
+    ties = _tie_breaks(item_rows, items, seed)
     keys = pl.DataFrame({"user": user_rows, "time": np.nan_to_num(times, nan=-np.inf), "tie": ties})
     order = keys.select(pl.arg_sort_by("user", "time", "tie", maintain_order=True)).to_series().to_numpy()
     starts = np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(users)))])
     return Histories(starts, item_rows[order].astype(np.int32), values[order], times[order], len(items))
 
 
-def _tie_breaks(user_rows: np.ndarray, item_rows: np.ndarray, users: Ids, items: Ids, seed: int) -> np.ndarray:
-    """Draw a number for each event that depends on the seed and the pair alone, so that it survives a split."""
-    rng = generator(seed, "ties")
-    by_user = rng.integers(1, 2**62, len(users), dtype=np.uint64)
-    by_item = rng.integers(1, 2**62, len(items), dtype=np.uint64)
-    mixed = (by_user[user_rows] ^ by_item[item_rows]) * np.uint64(0x9E3779B97F4A7C15)
-    return mixed ^ (mixed >> np.uint64(29))
+def _tie_breaks(item_rows: np.ndarray, items: Ids, seed: int) -> np.ndarray:
+    """Return the place of each event's item in an order drawn by the seed.
+
+    It depends on nothing but the catalogue, so that a past is read alike whoever else is asked about.
+    """
+    return generator(seed, "ties").permutation(len(items))[item_rows]

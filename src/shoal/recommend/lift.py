@@ -61,7 +61,7 @@ class Groups:
 
     def shuffled(self, rng: np.random.Generator) -> Groups:
         """Return random segments of the same sizes."""
-        return Groups(rng.permutation(self.train), rng.permutation(self.held), self.n)
+        return Groups(_shuffled(self.train, rng), _shuffled(self.held, rng), self.n)
 
     def one(self) -> Groups:
         """Return everyone in one segment."""
@@ -76,7 +76,50 @@ class Groups:
         return cells.toarray()
 
 
-def ranking(groups: Groups, train: Histories, held: HeldOut, *, seed: int) -> Told:
+def _shuffled(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return labels dealt anew among those who have one."""
+    made = labels.copy()
+    there = np.flatnonzero(labels >= 0)
+    made[there] = labels[rng.permutation(there)]
+    return made
+
+
+def beyond_random(
+    told: Told, users: np.ndarray | None = None, *, seed: int, draws: int = 1000, base: str = "random"
+) -> tuple[float, float, float]:
+    """Return how much more the segments reach than `base` does, relative to it, and its 95 % interval over users.
+
+    Parameters
+    ----------
+    told : Told
+        More is better.
+    users : (n,) int, optional
+        Of whom; None: of all.
+    seed, draws : int
+        Of the bootstrap.
+    base : str
+        ``random`` or ``everyone``.
+
+    Returns
+    -------
+    mean, low, high : float
+        Zeros where nobody is left, or the base reaches nothing.
+    """
+    own, other = told.own, getattr(told, base)
+    if users is not None:
+        own, other = own[users], other[users]
+    there = np.isfinite(own) & np.isfinite(other)
+    own, other = own[there], other[there]
+    if not len(own) or other.mean() <= 0:
+        return 0.0, 0.0, 0.0
+    rng = generator(seed, "lift", len(own))
+    gain, mean = own - other, float(other.mean())
+    drawn = np.array([gain[rng.integers(len(gain), size=len(gain))].mean() for _ in range(draws)])
+    low, high = np.quantile(drawn, (0.025, 0.975)) / mean
+    return float(gain.mean()) / mean, float(low), float(high)
+
+
+def ranking(groups: Groups, train: Histories, held: HeldOut, *, seed: int, draws: int = DRAWS) -> Told:
     """Return NDCG@n (users,) of lists by popularity.
 
     Parameters
@@ -86,7 +129,7 @@ def ranking(groups: Groups, train: Histories, held: HeldOut, *, seed: int) -> To
         Liked events of the training users.
     held : HeldOut
         The held-out users; what they are shown is not offered again.
-    seed : int
+    seed, draws : int
         Of the random segments.
     """
     everyone = groups.one().sums(train)[0]
@@ -95,17 +138,16 @@ def ranking(groups: Groups, train: Histories, held: HeldOut, *, seed: int) -> To
     def by(kind: Groups) -> np.ndarray:
         return _ndcg(kind.sums(train) + everyone / total, kind.held, held)  # everyone's breaks ties
 
-    return _three(by, groups, seed)
+    return _three(by, groups, seed, draws)
 
 
-def likelihood(groups: Groups, train: Histories, held: HeldOut, *, seed: int) -> Told:
+def likelihood(groups: Groups, train: Histories, liked: Histories, *, seed: int, draws: int = DRAWS) -> Told:
     """Return the bits (users,) that each held-out like takes, by the shares of items in the segment.
 
     Shares are (count + w p) / (all + w) with everyone's share p, and w from `PRIORS`, by leaving events out in turn.
     """
     everyone = groups.one().sums(train)[0] + 0.5
     share = everyone / everyone.sum()
-    liked = held.liked
 
     def by(kind: Groups) -> np.ndarray:
         counts = kind.sums(train)
@@ -114,10 +156,10 @@ def likelihood(groups: Groups, train: Histories, held: HeldOut, *, seed: int) ->
         p = (counts[own, liked.items] + weight * share[liked.items]) / (counts.sum(1)[own] + weight)
         return _by_user(np.where(own >= 0, -np.log2(p), np.nan), liked)
 
-    return _three(by, groups, seed)
+    return _three(by, groups, seed, draws)
 
 
-def rating(groups: Groups, train: Histories, held: Histories, *, seed: int) -> Told:
+def rating(groups: Groups, train: Histories, held: Histories, *, seed: int, draws: int = DRAWS) -> Told:
     """Return the squared error (users,) of item means in the segment, drawn towards everyone's.
 
     Parameters
@@ -143,16 +185,17 @@ def rating(groups: Groups, train: Histories, held: Histories, *, seed: int) -> T
         error = np.square(held.values - everyone[held.items])
         return _by_user(np.where(kind.held[held.users] >= 0, error, np.nan), held)
 
-    return _three(by, groups, seed, everyone=zero)
+    return _three(by, groups, seed, draws, everyone=zero)
 
 
 def _three(
     by: Callable[[Groups], np.ndarray],
     groups: Groups,
     seed: int,
+    draws: int,
     everyone: Callable[[Groups], np.ndarray] | None = None,
 ) -> Told:
-    random = np.mean([by(groups.shuffled(generator(seed, "random segments", i))) for i in range(DRAWS)], axis=0)
+    random = np.mean([by(groups.shuffled(generator(seed, "random segments", i))) for i in range(draws)], axis=0)
     return Told(by(groups), random, (everyone or by)(groups.one()))
 
 

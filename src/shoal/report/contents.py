@@ -63,7 +63,7 @@ def _map(run: Run) -> pl.DataFrame:
     if members.height > MOST_MAPPED:
         members = members.sample(MOST_MAPPED, seed=integer(run.manifest["seed"], "map")).sort(USER)
     pasts = _pasts(run, members[USER].to_list())
-    places = layout(learnt.sequence.users(pasts), seed=integer(run.manifest["seed"], "map"))
+    places = layout(learnt.users(pasts), seed=integer(run.manifest["seed"], "map"))
     return members.with_columns(
         x=pl.Series(places[:, 0]), y=pl.Series(places[:, 1]), events=pl.Series(pasts.counts, dtype=pl.Int32)
     )

@@ -1,7 +1,7 @@
-"""Axes of taste: the directions of a user's vector that foretell what the other half of the history likes.
+"""Axes of taste: the directions of a user's vector that foretell the other half of the history.
 
     half of each history --base--> (users, width) --unit, centre--> z
-    z --reduced-rank regression on the likes of the other half--> axes, most foretelling first
+    z --reduced-rank regression on the events of the other half--> axes, most foretelling first
     user vector = z . axes, far ends clipped, drawn to the middle where the events are few
 
 Users are groups only in so far as one part of what they do tells of the rest. Directions that do not come back in the
@@ -26,9 +26,9 @@ from shoal.segment.spherical import unit
 
 CLIP = 2.0
 """Standard deviations at which an axis ends: nobody is a segment of their own."""
-PRIOR = 5.0
+PRIOR = 10.0
 """Events that the middle weighs beside a user's own."""
-RIDGE = 1e-3
+RIDGE = 1e-2
 """Penalty of the regression, as a share of the mean variance."""
 
 
@@ -47,7 +47,7 @@ class Axes:
     cut : (axes,) float32
         Where an axis ends on both sides.
     foretold : (axes,) float32
-        What each axis foretells of the other half's likes, as a share of the first.
+        What each axis foretells of the other half, as a share of the first.
     """
 
     middle: np.ndarray
@@ -58,7 +58,7 @@ class Axes:
 
     @classmethod
     def fit(
-        cls, bases: tuple[np.ndarray, np.ndarray], likes: tuple[sparse.csr_matrix, sparse.csr_matrix], n: int
+        cls, bases: tuple[np.ndarray, np.ndarray], uses: tuple[sparse.csr_matrix, sparse.csr_matrix], n: int
     ) -> Self:
         """Find the axes.
 
@@ -66,14 +66,14 @@ class Axes:
         ----------
         bases : two arrays (users, width)
             From the two halves of each user's events.
-        likes : two sparse matrices (users, items)
-            What was liked in the same halves.
+        uses : two sparse matrices (users, items)
+            The same halves' events.
         n : int
             Most axes; there are no more than the width, and none that foretells nothing.
         """
         both = np.concatenate(bases)
         there = both.any(1)
-        target = sparse.vstack([likes[1], likes[0]]).tocsr()[np.flatnonzero(there)]  # each half's is the other
+        target = sparse.vstack([uses[1], uses[0]]).tocsr()[np.flatnonzero(there)]  # each half's is the other
         both = unit(both[there].astype(np.float64))
         middle = both.mean(0)
         z = unit(both - middle)

@@ -1,38 +1,85 @@
-"""How many segments: enough to tell users apart, few enough to come out the same from half of the users.
+"""How many segments: enough to foretell what users do, few enough to come out the same again.
 
-For each number that is tried: refit on random halves of the users, place everyone, and compare the refits. More
-segments tell more users apart, as long as other users would have led to the same ones.
+For each number that is tried: refit on random halves of the users, place everyone, and compare the refits; refit on
+either half of each user's events, and compare the two; count what is popular in each segment, and see how much better
+that finds held-out events than what is popular in random segments of the same sizes. More segments tell more users
+apart, as long as other users, or other events of the same users, would have led to the same ones.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from scipy.optimize import linear_sum_assignment
 
 from shoal.seeding import generator
+from shoal.segment.agree import adjusted_rand, agreement, jaccard
 from shoal.segment.spherical import BLOCK, Clusters, cluster, nearest
 
 REFITS = 5
-TRIES = 3  # starts of one refit
+TRIES = 10  # starts of one refit: fewer end in different places for the same users
 SAMPLE = 10_000  # users measured on, at most
 GOOD, MODERATE = 0.80, 0.65  # adjusted Rand index; the words are Steinley's, Psychological Methods 9(3), 2004
+HALVES = 0.6  # adjusted Rand index of segments from two halves of each user's events
 LEAST_USERS, LEAST_SHARE = 20, 0.02
 
 CHOICE = {
     "n": pl.Int32(),
     "stability": pl.Float64(),
+    "jaccard": pl.Float64(),
+    "halves": pl.Float64(),
+    "lift": pl.Float64(),
+    "lift_low": pl.Float64(),
     "apart": pl.Float64(),
     "separation": pl.Float64(),
     "smallest": pl.Float64(),
     "verdict": pl.String(),
 }
-"""The choice table; see `choose`."""
+"""The choice table; see `choose`. Where there was no evidence, halves and lift are null."""
+
+Lift = Callable[[np.ndarray], tuple[float, float]]
+"""From centres to the lift of their segments over random ones, relative, and the lower bound of its 95 % interval."""
+
+
+Halves = Callable[[np.ndarray], Sequence[tuple[np.ndarray, np.ndarray]]]
+"""From users (n,) to pairs of rows (n, width), made of two halves of each one's events that have none in common."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known beside the rows.
+
+    Attributes
+    ----------
+    halves_of : callable or None
+        See `Halves`.
+    lift : callable or None
+        See `Lift`.
+    least : float
+        Adjusted Rand index that segments from halves must reach.
+    users : (rows,) int64 or None
+        Which user each row is of; None: 0, 1, 2, ...
+    """
+
+    halves_of: Halves | None = None
+    lift: Lift | None = None
+    least: float = HALVES
+    users: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> Evidence:
+        """Return the same for some rows."""
+        return replace(self, users=rows if self.users is None else self.users[rows])
+
+    def halves(self, n: int) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+        """Return pairs of rows of `n` users."""
+        return () if self.halves_of is None else self.halves_of(np.arange(n) if self.users is None else self.users)
+
+
+NOTHING = Evidence()
 
 
 @dataclass(frozen=True)
@@ -52,6 +99,12 @@ class Trial:
         Mean margin between the cosine to the own centre and to the second.
     smallest : float
         Share of users in the smallest segment.
+    jaccard : float
+        Mean over segments and refits of the members in common with a refit's match, as a share of those in either.
+    halves : float or None
+        Mean adjusted Rand index of the segments found from two halves of each user's events.
+    lift, lift_low : float or None
+        How much better popularity in the segments finds held-out events than in random segments, relative.
     """
 
     n: int
@@ -60,6 +113,25 @@ class Trial:
     apart: float
     separation: float
     smallest: float
+    jaccard: float = 1.0
+    halves: float | None = None
+    lift: float | None = None
+    lift_low: float | None = None
+
+    def comes_out_again(self, least: float) -> bool:
+        """Return whether other users, and other events of the same users, lead to much the same segments."""
+        return self.stability >= MODERATE and (self.halves is None or self.halves >= least)
+
+    @property
+    def tells(self) -> bool:
+        """Whether held-out events bear the segments out; true where nobody asked them."""
+        return self.lift_low is None or self.lift_low > 0
+
+    @property
+    def worth(self) -> float:
+        """What is told, as far as it can be trusted."""
+        told = self.apart if self.lift is None else self.lift
+        return told * (self.stability if self.halves is None else self.halves)
 
 
 @dataclass(frozen=True)
@@ -77,94 +149,99 @@ def least_users(users: int) -> int:
     return max(LEAST_USERS, math.ceil(LEAST_SHARE * users))
 
 
-def choose(rows: np.ndarray, *, at_most: int, seed: int) -> Choice:
+def choose(rows: np.ndarray, *, at_most: int, seed: int, evidence: Evidence = NOTHING) -> Choice:
     """Choose the number of segments for rows of length one, (users, width).
 
-    Of the numbers from 2 to `at_most` whose smallest segment has `least_users`, and whose stability is at least
-    `MODERATE`, the one with the largest product of stability and `Trial.apart`: the share of pairs of users that the
-    segments tell apart, as far as the segments can be trusted. (The largest stable number would split a planted segment
-    at random; the most stable number is often 2, and says little.) Where none is stable enough, the most stable one,
-    and the reason says so; where the users are too few for two segments, one.
+    Of the numbers from 2 to `at_most` whose smallest segment has `least_users`, which come out again
+    (`Trial.comes_out_again`), and which held-out events bear out, the one with the largest worth: the lift times the
+    agreement between halves of events. Without evidence: the product of stability and `Trial.apart`, the share of pairs
+    of users that the segments tell apart. (The largest stable number would split a planted segment at random; the most
+    stable number is often 2, and says little.) Where none comes out again, the one that does so most, and the reason
+    says so; where held-out events bear none out, or the users are too few for two segments, one.
 
     Returns
     -------
     Choice
-        The table has one row for each number tried: n, stability, apart, separation, smallest, verdict.
+        The table has one row for each number tried; see `CHOICE`.
     """
     users, least = len(rows), least_users(len(rows))
     if users < 2 * least:
         return alone(f"One segment: {users:,} users can be placed, and two segments of {least} would need {2 * least}.")
-    rows = sample(rows, seed)
-    trials = [try_out(rows, n, seed) for n in range(2, min(at_most, users // least) + 1)]
+    rows, evidence = sampled(rows, evidence, seed)
+    pairs = evidence.halves(len(rows))
+    trials = [try_out(rows, n, seed, evidence, pairs) for n in range(2, min(at_most, users // least) + 1)]
     fit = [t for t in trials if t.smallest * users >= least]
     if not fit:
         return alone(f"One segment: every split leaves a segment with fewer than {least} of {users:,} users.", trials)
-    stable = [t for t in fit if t.stability >= MODERATE]
-    best = max(stable, key=lambda t: t.stability * t.apart) if stable else max(fit, key=lambda t: t.stability)
-    return Choice(best.n, _table(trials, best, users, least), _reason(best, trials), best.agreement)
+    telling = [t for t in fit if t.tells]
+    if not telling:
+        reason = "One segment: of the splits that were tried none foretells held-out events better than random ones do."
+        return alone(reason, trials, "foretells no more than random segments")
+    again = [t for t in telling if t.comes_out_again(evidence.least)]
+    best = max(again, key=lambda t: t.worth) if again else max(telling, key=_again)
+    table = _table(trials, best, users, least, evidence.least)
+    return Choice(best.n, table, _reason(best, trials, evidence.least), best.agreement)
 
 
-def given(rows: np.ndarray, n: int, *, seed: int) -> Choice:
+def _again(trial: Trial) -> float:
+    return trial.stability if trial.halves is None else min(trial.halves, trial.stability)
+
+
+def given(rows: np.ndarray, n: int, *, seed: int, evidence: Evidence = NOTHING) -> Choice:
     """Measure a number of segments that the caller has set."""
     if n == 1:
         return alone("One segment, as asked for.")
-    trial = try_out(sample(rows, seed, at_least=n), n, seed)
+    some, evidence = sampled(rows, evidence, seed, at_least=n)
+    trial = try_out(some, n, seed, evidence, evidence.halves(len(some)))
     table = _rows([trial], ["as asked for"])
     return Choice(n, table, f"{n} segments, as asked for; stability {trial.stability:.2f}.", trial.agreement)
 
 
-def alone(reason: str, trials: list[Trial] | None = None) -> Choice:
+def alone(reason: str, trials: list[Trial] | None = None, why: str = "a segment would be too small") -> Choice:
     """Return the choice of one segment."""
-    return Choice(1, _rows(trials or [], ["a segment would be too small"] * len(trials or [])), reason)
+    return Choice(1, _rows(trials or [], [why] * len(trials or [])), reason)
 
 
-def try_out(rows: np.ndarray, n: int, seed: int) -> Trial:
+Pairs = Sequence[tuple[np.ndarray, np.ndarray]]
+Fit = Callable[[np.ndarray, np.random.Generator], Clusters]
+
+
+def try_out(rows: np.ndarray, n: int, seed: int, evidence: Evidence = NOTHING, pairs: Pairs = ()) -> Trial:
     """Measure `n` segments of rows of length one."""
-    return measure(rows, n, seed, lambda part, rng: cluster(part, n, rng, n_init=TRIES, max_iter=50))
+    return measure(rows, n, seed, lambda part, rng: cluster(part, n, rng, n_init=TRIES, max_iter=50), evidence, pairs)
 
 
-def measure(rows: np.ndarray, n: int, seed: int, fit: Callable[[np.ndarray, np.random.Generator], Clusters]) -> Trial:
-    """Measure the `n` segments that `fit` makes of rows of length one and of random halves of them."""
+def measure(rows: np.ndarray, n: int, seed: int, fit: Fit, evidence: Evidence = NOTHING, pairs: Pairs = ()) -> Trial:
+    """Measure the `n` segments that `fit` makes of rows of length one, of random halves of them, and of `pairs`."""
     whole = fit(rows, generator(seed, "try", n))
     refits = []
     for number in range(REFITS):
         rng = generator(seed, "refit", n, number)
         half = np.sort(rng.choice(len(rows), max(n, len(rows) // 2), replace=False))
         refits.append(nearest(rows, fit(rows[half], rng).centers)[0])
-    pairs = itertools.combinations(refits, 2)
+    couples = itertools.combinations(refits, 2)
     shares = np.bincount(whole.labels, minlength=n) / len(rows)
+    lift, low = (None, None) if evidence.lift is None else evidence.lift(whole.centers)
     return Trial(
         n=n,
-        stability=float(np.mean([adjusted_rand(a, b, n) for a, b in pairs])),
+        stability=float(np.mean([adjusted_rand(a, b, n) for a, b in couples])),
         agreement=float(np.mean([agreement(whole.labels, other, n) for other in refits])),
         apart=float(1 - (shares**2).sum()),
         separation=_separation(rows, whole.centers),
         smallest=float(shares.min()),
+        jaccard=float(np.mean([jaccard(whole.labels, other, n) for other in refits])),
+        halves=_between_halves(n, seed, fit, pairs) if pairs else None,
+        lift=lift,
+        lift_low=low,
     )
 
 
-def adjusted_rand(a: np.ndarray, b: np.ndarray, n: int) -> float:
-    """Return the adjusted Rand index [1]_ of two labellings with labels below `n`.
+def _between_halves(n: int, seed: int, fit: Fit, pairs: Pairs) -> float:
+    def labels(number: int, side: int, rows: np.ndarray) -> np.ndarray:
+        return nearest(rows, fit(rows, generator(seed, "half", n, number, side)).centers)[0]
 
-    References
-    ----------
-    .. [1] Hubert and Arabie, "Comparing partitions", Journal of Classification 2, 1985.
-    """
-    table = _contingency(a, b, n).astype(np.float64)
-    both, in_a, in_b = (float((t * (t - 1) / 2).sum()) for t in (table, table.sum(1), table.sum(0)))
-    chance = in_a * in_b / max(1.0, len(a) * (len(a) - 1) / 2)
-    most = (in_a + in_b) / 2
-    return 1.0 if most == chance else (both - chance) / (most - chance)
-
-
-def agreement(a: np.ndarray, b: np.ndarray, n: int) -> float:
-    """Return the share of users in matching segments, under the matching of labels that makes it largest."""
-    table = _contingency(a, b, n)
-    return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(a))
-
-
-def _contingency(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
-    return np.bincount(a.astype(np.int64) * n + b, minlength=n * n).reshape(n, n)
+    found = [(labels(i, 0, a), labels(i, 1, b)) for i, (a, b) in enumerate(pairs)]
+    return float(np.mean([adjusted_rand(a, b, n) for a, b in found]))
 
 
 def _separation(rows: np.ndarray, centers: np.ndarray) -> float:
@@ -176,40 +253,52 @@ def _separation(rows: np.ndarray, centers: np.ndarray) -> float:
     return margin / len(rows)
 
 
-def sample(rows: np.ndarray, seed: int, at_least: int = 0) -> np.ndarray:
-    """Return at most `SAMPLE` rows, drawn at random, in their order."""
+def sampled(rows: np.ndarray, evidence: Evidence, seed: int, *, at_least: int = 0) -> tuple[np.ndarray, Evidence]:
+    """Return at most `SAMPLE` users' rows, drawn at random, in their order, and the evidence of the same users."""
     size = max(SAMPLE, at_least)
     if len(rows) <= size:
-        return rows
-    return rows[np.sort(generator(seed, "choose").choice(len(rows), size, replace=False))]
+        return rows, evidence
+    users = np.sort(generator(seed, "choose").choice(len(rows), size, replace=False))
+    return rows[users], evidence.take(users)
 
 
-def _table(trials: list[Trial], best: Trial, users: int, least: int) -> pl.DataFrame:
+def _table(trials: list[Trial], best: Trial, users: int, least: int, halves: float) -> pl.DataFrame:
     def verdict(trial: Trial) -> str:
         if trial is best:
             return "chosen"
         if trial.smallest * users < least:
             return f"smallest segment has about {round(trial.smallest * users):,} users, fewer than {least:,}"
-        return "tells fewer apart" if trial.stability >= best.stability else "less stable"
+        if not trial.tells:
+            return "foretells no more than random segments"
+        if not trial.comes_out_again(halves) and best.comes_out_again(halves):
+            return "comes out otherwise from other events" if trial.stability >= MODERATE else "less stable"
+        return "tells less" if _again(trial) >= _again(best) else "less stable"
 
     return _rows(trials, [verdict(t) for t in trials])
 
 
 def _rows(trials: list[Trial], verdicts: list[str]) -> pl.DataFrame:
-    rows = [(t.n, t.stability, t.apart, t.separation, t.smallest, v) for t, v in zip(trials, verdicts, strict=True)]
+    rows = [
+        (t.n, t.stability, t.jaccard, t.halves, t.lift, t.lift_low, t.apart, t.separation, t.smallest, v)
+        for t, v in zip(trials, verdicts, strict=True)
+    ]
     return pl.DataFrame(rows, schema=CHOICE, orient="row")
 
 
-def _reason(best: Trial, trials: list[Trial]) -> str:
+def _reason(best: Trial, trials: list[Trial], halves: float) -> str:
     figures = f"stability {best.stability:.2f} of 1, {100 * best.apart:.0f} % of pairs of users told apart"
+    if best.halves is not None:
+        figures = f"stability {best.stability:.2f} of 1, {best.halves:.2f} between halves of each user's events"
+    if best.lift is not None:
+        figures += f"; popularity in them finds {100 * best.lift:+.0f} % against random segments"
     tried = f"{trials[0].n} to {trials[-1].n}" if len(trials) > 1 else f"only {best.n}"
-    if best.stability >= MODERATE:
+    if best.comes_out_again(halves):
         word = "much" if best.stability >= GOOD else "roughly"
-        return (
-            f"{best.n} segments: of {tried} tried, they tell most users apart while coming out {word} the same "
-            f"from half of the users ({figures})."
-        )
+        tell = "tell most users apart" if best.lift is None else "foretell most"
+        from_ = "from half of the users" if best.halves is None else "from other users and other events"
+        return f"{best.n} segments: of {tried} tried, they {tell} while coming out {word} the same {from_} ({figures})."
+    other = "other users" if best.halves is None else "other users, or other events of the same users,"
     return (
-        f"{best.n} segments, with low stability: other users would have led to other segments, and of {tried} tried "
+        f"{best.n} segments, with low stability: {other} would have led to other segments, and of {tried} tried "
         f"none does better ({figures}). Read them as a rough map, if at all."
     )

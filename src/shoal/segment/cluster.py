@@ -18,11 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from shoal.errors import MismatchError, NotEnoughDataError, UnknownIdError
 from shoal.seeding import generator
-from shoal.segment.choose import CHOICE, Choice, alone, choose, given
+from shoal.segment.choose import CHOICE, NOTHING, Choice, Evidence, alone, choose, given
 from shoal.segment.near import anchors_of, near, stay
 from shoal.segment.parts import Parts
 from shoal.segment.parts import softmax as _softmax
-from shoal.segment.spherical import cluster, improve, unit
+from shoal.segment.spherical import TOL, cluster, improve, unit
 from shoal.tables import UNASSIGNED
 
 ALIKE = 1e-4
@@ -195,6 +195,8 @@ def fit_segments(
     min_events: int,
     seed: int,
     start: np.ndarray | None = None,
+    evidence: Evidence = NOTHING,
+    centred: bool = True,
 ) -> Segmentation:
     """Group users by their vectors.
 
@@ -210,6 +212,11 @@ def fit_segments(
         Users with fewer events take no part, and stay unassigned.
     seed : int
         Same seed, same segments.
+    evidence : Evidence
+        Vectors of the same users from halves of their events, and what held-out events say of segments: with them the
+        number is chosen by both; see `shoal.segment.choose.choose`.
+    centred : bool
+        Take out the users' mean first. False for vectors that lie on a sphere around a place of its own already.
     start : numpy.ndarray, optional
         (users,) the segment of each user in the last run, -1 for none. Centres then start from, and are held by, the
         old segments' members, and their number stays unless the evidence is clear (`shoal.segment.near.stay`). Where
@@ -230,27 +237,30 @@ def fit_segments(
             f"placed. Set segment.n to at most {len(placed)}, leave it out, or lower segment.min_events."
         )
     with threadpool_limits(1, user_api="blas"):
-        rows, mean = _rows(vectors, placed)
+        rows, mean = _rows(vectors, placed, centred)
+        evidence = evidence.take(placed)
         anchors = None if start is None else anchors_of(rows, np.asarray(start)[placed])
         if anchors is not None and n is None:
-            choice, anchors = stay(rows, anchors, at_most=at_most, seed=seed)
+            choice, anchors = stay(rows, anchors, at_most=at_most, seed=seed, evidence=evidence)
         else:
-            choice = _number(rows, n, at_most, seed, len(vectors), min_events)
+            choice = _number(rows, n, at_most, seed, len(vectors), min_events, evidence)
         centers = _centers(rows, choice.n, seed, anchors)
     temperature = _temperature(rows, centers, choice.agreement)
     return Segmentation(centers, mean, temperature, min_events, choice.table, choice.reason)
 
 
-def _number(rows: np.ndarray, n: int | None, at_most: int, seed: int, users: int, min_events: int) -> Choice:
+def _number(
+    rows: np.ndarray, n: int | None, at_most: int, seed: int, users: int, min_events: int, evidence: Evidence
+) -> Choice:
     if n is not None:
-        return given(rows, n, seed=seed)
+        return given(rows, n, seed=seed, evidence=evidence)
     if not len(rows):
         return alone(
             f"One segment, with nobody in it: none of {users:,} users has the {min_events} events to be placed."
         )
     if not rows.any():
         return alone(f"One segment: the {len(rows):,} users that can be placed all have the same vector.")
-    return choose(rows, at_most=at_most, seed=seed)
+    return choose(rows, at_most=at_most, seed=seed, evidence=evidence)
 
 
 def _centers(rows: np.ndarray, n: int, seed: int, anchors: np.ndarray | None) -> np.ndarray:
@@ -264,7 +274,7 @@ def _centers(rows: np.ndarray, n: int, seed: int, anchors: np.ndarray | None) ->
         part = rows[np.sort(rng.choice(len(rows), max(n, START_SAMPLE), replace=False))]
     found = cluster(part, n, rng)
     if part is not rows:
-        found = improve(rows, found.centers, max_iter=100, tol=1e-4)
+        found = improve(rows, found.centers, max_iter=100, tol=TOL)
     used = int(found.labels.max()) + 1
     if used < n:
         raise NotEnoughDataError(
@@ -294,11 +304,13 @@ def _centred(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return unit(rows)
 
 
-def _rows(vectors: np.ndarray, placed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rows(vectors: np.ndarray, placed: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return `_centred` rows of the users placed and the mean that was taken out; a block of users at a time."""
     blocks = np.split(placed, range(BLOCK_USERS, len(placed), BLOCK_USERS))
-    total = sum(unit(vectors[block]).sum(axis=0, dtype=np.float64) for block in blocks)
-    mean = np.asarray(total / max(1, len(placed)), np.float32)
+    mean = np.zeros(vectors.shape[1], np.float32)
+    if centred:
+        total = sum(unit(vectors[block]).sum(axis=0, dtype=np.float64) for block in blocks)
+        mean = np.asarray(total / max(1, len(placed)), np.float32)
     rows = np.empty((len(placed), len(mean)), np.float32)
     for start, block in zip(range(0, len(placed), BLOCK_USERS), blocks, strict=False):
         rows[start : start + len(block)] = _centred(vectors[block], mean)

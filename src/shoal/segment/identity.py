@@ -70,10 +70,13 @@ class Before:
         user_id, segment.
     largest : int
         The largest number that any segment ever had.
+    inside : polars.DataFrame or None
+        The same as `members`, of subsegments.
     """
 
     members: pl.DataFrame
     largest: int
+    inside: pl.DataFrame | None = None
 
     def of(self, users: Sequence[str]) -> np.ndarray:
         """Return the segment in which each of `users` was, (users,) int32; -1: in none."""

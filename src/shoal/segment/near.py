@@ -18,8 +18,8 @@ import numpy as np
 import polars as pl
 
 from shoal.seeding import generator
-from shoal.segment.choose import GOOD, MODERATE, Choice, Trial, choose, least_users, measure, sample
-from shoal.segment.spherical import Clusters, improve, seed_centers, unit
+from shoal.segment.choose import GOOD, MODERATE, NOTHING, Choice, Evidence, Trial, choose, least_users, measure, sampled
+from shoal.segment.spherical import TOL, Clusters, improve, seed_centers, unit
 from shoal.tables import UNASSIGNED
 
 CLEARLY = 0.1
@@ -49,13 +49,15 @@ def near(rows: np.ndarray, n: int, anchors: np.ndarray, rng: np.random.Generator
     """Cluster `rows` into `n` with the first centres held by `anchors`; the others, if any, are drawn and free."""
     held = np.concatenate([anchors, np.zeros((n - len(anchors), rows.shape[1]), rows.dtype)])
     tries = (
-        improve(rows, seed_centers(rows, n, rng, first=anchors), max_iter=max_iter, tol=1e-4, anchors=held)
+        improve(rows, seed_centers(rows, n, rng, first=anchors), max_iter=max_iter, tol=TOL, anchors=held)
         for _ in range(STARTS if n > len(anchors) else 1)
     )
     return min(tries, key=lambda found: found.inertia)
 
 
-def stay(rows: np.ndarray, anchors: np.ndarray, *, at_most: int, seed: int) -> tuple[Choice, np.ndarray | None]:
+def stay(
+    rows: np.ndarray, anchors: np.ndarray, *, at_most: int, seed: int, evidence: Evidence = NOTHING
+) -> tuple[Choice, np.ndarray | None]:
     """Choose the number of segments where there is a last run: as many as before, unless the evidence is clear.
 
     - An old segment that now has fewer than `least_users` members is given up.
@@ -71,11 +73,11 @@ def stay(rows: np.ndarray, anchors: np.ndarray, *, at_most: int, seed: int) -> t
     anchors : numpy.ndarray or None
         Those of the segments that stay; None where all start afresh.
     """
-    fresh = choose(rows, at_most=at_most, seed=seed)
+    fresh = choose(rows, at_most=at_most, seed=seed, evidence=evidence)
     left = _large_enough(rows, anchors, seed)
     if len(left) < 2:
         return fresh, None
-    found = _try_near(rows, left, seed)
+    found = _try_near(rows, left, seed, evidence)
     if found.stability < MODERATE:
         return fresh, None
     if _clearly_more(fresh, len(left)):
@@ -103,9 +105,10 @@ def _large_enough(rows: np.ndarray, anchors: np.ndarray, seed: int) -> np.ndarra
     return anchors
 
 
-def _try_near(rows: np.ndarray, anchors: np.ndarray, seed: int) -> Trial:
-    rows = sample(rows, seed)
-    return measure(rows, len(anchors), seed, lambda part, rng: near(part, len(anchors), anchors, rng, max_iter=50))
+def _try_near(rows: np.ndarray, anchors: np.ndarray, seed: int, evidence: Evidence) -> Trial:
+    rows, evidence = sampled(rows, evidence, seed)
+    n, pairs = len(anchors), evidence.halves(len(rows))
+    return measure(rows, n, seed, lambda part, rng: near(part, n, anchors, rng, max_iter=50), evidence, pairs)
 
 
 def _clearly_more(fresh: Choice, n: int) -> bool:
@@ -119,6 +122,6 @@ def _clearly_more(fresh: Choice, n: int) -> bool:
 def _told(table: pl.DataFrame, found: Trial) -> pl.DataFrame:
     """Put the segments that stay into the table of trials in place of those of the same number, as the chosen ones."""
     verdict = pl.col("verdict").replace("chosen", "not clearly better than as many as before")
-    row = (found.n, found.stability, found.apart, found.separation, found.smallest, "chosen")
-    kept = pl.DataFrame([row], schema=table.schema, orient="row")
+    row = {name: getattr(found, name) for name in table.columns if name != "verdict"} | {"verdict": "chosen"}
+    kept = pl.DataFrame([row], schema=table.schema)
     return pl.concat([table.with_columns(verdict).filter(pl.col("n") != found.n), kept]).sort("n")

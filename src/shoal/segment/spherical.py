@@ -24,6 +24,10 @@ AtOnce = Callable[[Callable[[np.ndarray], Any], list[np.ndarray]], Iterator[Any]
 """`map`, or one that works on several blocks at once; results come in the order of the blocks."""
 
 
+TOL = 1e-6
+"""Mean of 1 - cosine between old and new centres at which they have come to rest."""
+
+
 @dataclass(frozen=True)
 class Clusters:
     """A clustering; segments are numbered by falling size, equal sizes by their first member.
@@ -165,7 +169,7 @@ def improve(
 
 
 def cluster(
-    rows: np.ndarray, k: int, rng: np.random.Generator, *, n_init: int = 10, max_iter: int = 100, tol: float = 1e-4
+    rows: np.ndarray, k: int, rng: np.random.Generator, *, n_init: int = 10, max_iter: int = 100, tol: float = TOL
 ) -> Clusters:
     """Return the best of `n_init` clusterings of rows of length one, the one with the smallest inertia."""
     tries = (improve(rows, seed_centers(rows, k, rng), max_iter=max_iter, tol=tol) for _ in range(n_init))

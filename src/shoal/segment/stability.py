@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from shoal.seeding import generator
-from shoal.segment.choose import adjusted_rand
+from shoal.segment.agree import adjusted_rand, jaccard
 
 Place = Callable[[np.ndarray], np.ndarray]
 """Rows (users, width) -> segments (users,)."""
@@ -48,20 +47,6 @@ class Refits:
         """Return the comparison of pairs of labellings (users,) with labels below `n`."""
         found = [(jaccard(a, b, n), adjusted_rand(a, b, n)) for a, b in pairs]
         return cls(np.array([one for one, _ in found]).reshape(-1, n), np.array([rand for _, rand in found]))
-
-
-def jaccard(labels: np.ndarray, other: np.ndarray, n: int) -> np.ndarray:
-    """Return the Jaccard index (n,) of each segment with its match in another labelling.
-
-    Segments are matched one to one such that the sum of the indices is largest.
-    """
-    both = np.bincount(labels.astype(np.int64) * n + other, minlength=n * n).reshape(n, n).astype(np.float64)
-    either = both.sum(1, keepdims=True) + both.sum(0) - both
-    index = both / np.maximum(either, 1)
-    own, match = linear_sum_assignment(index, maximize=True)
-    found = np.zeros(n)
-    found[own] = index[own, match]
-    return found
 
 
 def from_other_users(
