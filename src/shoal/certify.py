@@ -299,20 +299,17 @@ _COLUMNS = ("measure", "against", "value", "low", "high")
 def verdict(stability: float | None, lift: tuple[float | None, float | None]) -> str:
     """Return in words whether a segment holds: from its stability, and its lift over random ones with the low bound."""
     mean, low = lift
+    faults, fails = [], False
+    if stability is not None and stability < STABLE:
+        fails = stability < DISSOLVED
+        faults.append("comes out otherwise with other users" if fails else "its border moves with other users")
     if mean is None or low is None:
-        told = "too few held-out events to tell whether it foretells any"
+        faults.append("too few held-out events to tell whether it foretells any")
+    elif mean <= 0:
+        fails = True
+        faults.append("foretells no more than a random segment")
     elif low <= 0:
-        told = "foretells no more than a random segment might"
-    else:
-        told = ""
-    if stability is None or stability >= STABLE:
-        found = ""
-    elif stability >= DISSOLVED:
-        found = "its border moves with other users"
-    else:
-        found = "comes out otherwise with other users"
-    faults = [words for words in (found, told) if words]
+        faults.append("held-out events do not decide whether it foretells more than a random segment")
     if not faults:
         return "holds"
-    fails = (stability is not None and stability < DISSOLVED) or (low is not None and low <= 0)
     return ("fails: " if fails else "holds in part: ") + "; ".join(faults)

@@ -41,8 +41,8 @@ def everyone(learnt: Learnt) -> pl.DataFrame:
 def members_of(users: Ids, segments: np.ndarray, strengths: np.ndarray, inside: np.ndarray) -> pl.DataFrame:
     """Return `shoal.tables.MEMBERS` and subsegment, from segments, strengths and subsegments, (users,) each."""
     table = pl.DataFrame({USER: users.values, SEGMENT: segments, STRENGTH: strengths, SUBSEGMENT: inside})
-    types = {SEGMENT: pl.Int32(), STRENGTH: pl.Float32(), SUBSEGMENT: pl.Int32()}
-    return check(table.cast(types), MEMBERS, what="members")
+    typed = table.with_columns(pl.col(SEGMENT, SUBSEGMENT).cast(pl.Int32), pl.col(STRENGTH).cast(pl.Float32))
+    return check(typed, MEMBERS, what="members")
 
 
 def describe(learnt: Learnt, members: pl.DataFrame) -> pl.DataFrame:

@@ -113,8 +113,6 @@ def with_names(certificate: pl.DataFrame, judged: list[Blind]) -> pl.DataFrame:
         same = {"level": level, "measure": "blind score", "against": f"chance {one.chance:.2f}"}
         if place == 0 and np.isfinite(one.score):
             rows.append(same | {SEGMENT: None, "value": one.score, "low": one.low, "high": one.high, "users": None})
-        for row in one.table.filter(pl.col("score").is_not_null()).to_dicts():
-            rows.append(
-                same | {name: row[name] for name in (SEGMENT, "low", "high", "users")} | {"value": row["score"]}
-            )
+        told = one.table.filter(pl.col("score").is_not_null()).rename({"score": "value"})
+        rows += [same | row for row in told.select(SEGMENT, "value", "low", "high", "users").to_dicts()]
     return pl.concat([certificate, pl.DataFrame(rows, schema=CERTIFICATE)])
