@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 RULES, EDITS = "rules", "edits"
 EDITED = "everyone's models serve it: merged or split since it was compared"
+UNCERTIFIED = "merged or split by hand: not certified since"
 Extra = dict[str, Any]
 
 
@@ -280,6 +281,9 @@ def _segments(
         rest = rest.with_columns(parent=parent.cast(rest.schema["parent"]))
     alike = old.filter(~pl.col(SEGMENT).is_in(sorted(touched))).select(SEGMENT, *others)
     made = made.join(alike, on=SEGMENT, how="left", maintain_order="left").select(old.columns)
+    if "verdict" in made.columns:
+        reshaped = pl.col(SEGMENT).is_in(sorted(standing.reshaped)) & pl.col("verdict").is_null()
+        made = made.with_columns(verdict=pl.when(reshaped).then(pl.lit(UNCERTIFIED)).otherwise("verdict"))
     return pl.concat([made, rest.cast(made.schema)])
 
 

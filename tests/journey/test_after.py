@@ -73,7 +73,7 @@ def test_numbers_mean_the_same_everywhere(second):
 
 def test_what_became_of_segments_is_kept_and_loaded(second, tmp_path):
     again = load(second.save(tmp_path / "run"))
-    assert again.more.keys() == {"history", "migration", "drift"}
+    assert again.more.keys() == {"history", "migration", "drift", "subsegments", "certificate"}
     for name, table in second.more.items():
         assert_frame_equal(again.more[name], table)
     np.testing.assert_array_equal(again.learnt.segmentation.ids, second.learnt.segmentation.ids)

@@ -88,12 +88,12 @@ def test_a_user_without_a_past_is_served_and_stays_unassigned(run):
     assert offered.height == 5
     assert offered["score"].is_finite().all()
     few = past_of(run, "u3").head(2).with_columns(pl.lit("newcomer").alias(USER))
-    assert run.assign(few).row(0) == ("newcomer", -1, 0.0)
+    assert run.assign(few).row(0) == ("newcomer", -1, 0.0, -1)
 
 
 def test_events_of_items_that_nobody_knows_are_left_out(run):
     strange = pl.DataFrame({USER: ["x"] * 6, ITEM: [f"unheard of {i}" for i in range(6)], RATING: [5.0] * 6})
-    assert run.assign(strange).row(0) == ("x", -1, 0.0)
+    assert run.assign(strange).row(0) == ("x", -1, 0.0, -1)
     assert run.recommend(history=strange, n=3).height == 3
 
 
