@@ -185,6 +185,10 @@ class Segment(Settings):
     """Number of segments; None chooses it and says why."""
     at_most: Annotated[int, Field(ge=2, le=1000)] = 8
     """Largest number that is tried when `n` is None."""
+    method: Literal["kmeans", "mixture", "leiden", "hdbscan", "auto"] = "kmeans"
+    """How users are grouped: spherical k-means, Gaussian mixture, Leiden communities on the graph of nearest users
+    (needs igraph), HDBSCAN; auto tries all that are installed, and takes the one whose segments foretell most and come
+    out again."""
     sources: tuple[Literal["events", "text", "graph", "tower"], ...] = ("events", "text", "tower")
     """What user vectors are made of: who used what together, item texts, texts smoothed over the graph of users and
     items, the attention tower."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from shoal.seeding import generator
 from shoal.segment.choose import MODERATE, Evidence
 from shoal.segment.cluster import Segmentation, fit_segments
 from shoal.segment.identity import Before
+from shoal.segment.methods import METHODS
 from shoal.segment.spherical import nearest
 from shoal.tables import UNASSIGNED
 
@@ -95,6 +97,7 @@ def group(
         start=None if before is None else before.of(asked.users),
         evidence=Evidence(_halves(asked, 0, seed), _lift(asked, coarse, of_held[0], settings, seed)),
         centred=False,
+        methods=_methods(settings),
     )
     segment = top.assign(coarse, train.counts)[0]
     if before is not None:
@@ -219,6 +222,12 @@ def _lift(
         return mean, low
 
     return lift
+
+
+def _methods(settings: Segment) -> tuple[str, ...]:
+    if settings.method != "auto":
+        return (settings.method,)
+    return tuple(name for name in METHODS if name != "leiden" or find_spec("igraph"))
 
 
 def _some(held: HeldOut | None, seed: int) -> HeldOut | None:

@@ -97,7 +97,7 @@ def test_a_pin_wins_an_out_moves_to_the_next_best_and_unpin_takes_back(small_run
     assert of(pinned, 2) == of(before, 2) | {user}
     consistent(pinned)
     row = pinned.data.users[USER].cast(pl.String).sort().to_list().index(user)
-    vectors = pinned.learnt.sequence.users(pinned.learnt.pasts(pinned.data.interactions, pinned._known(None)))
+    vectors = pinned.learnt.users(pinned.learnt.pasts(pinned.data.interactions, pinned._known(None)))
     shares = pinned.learnt.segmentation.memberships(vectors)[row]
     assert pinned.members.filter(pl.col(USER) == user)["strength"][0] == pytest.approx(shares[2], abs=1e-5)
     out = edit(small_run, "out", user, 0)
@@ -144,7 +144,7 @@ def test_a_run_without_edits_has_an_empty_log(small_run, capsys) -> None:
 def test_other_columns_pass_through(small_run) -> None:
     run = load(small_run)
     run.segments = run.segments.with_columns(parent=pl.lit(None, pl.Int32), stability=pl.lit(0.9))
-    run.members = run.members.with_columns(subsegment=pl.lit(7, pl.Int32))
+    run.members = run.members.with_columns(mark=pl.lit(7, pl.Int32))
     extra = run.segments.head(1).with_columns(
         segment=pl.lit(7, pl.Int32), name=pl.lit("A child"), parent=pl.lit(3, pl.Int32)
     )
@@ -153,7 +153,7 @@ def test_other_columns_pass_through(small_run) -> None:
     assert after.segments.columns == run.segments.columns
     assert after.segments.select(SEGMENT, "stability").rows() == [(0, None), (1, None), (2, 0.9), (8, None), (7, 0.9)]
     assert after.members.columns == run.members.columns
-    assert after.members["subsegment"].unique().to_list() == [7]
+    assert after.members["mark"].unique().to_list() == [7]
     assert after.segments.filter(pl.col(SEGMENT) == 7)["parent"].to_list() == [1]  # 3 is a part of 1 now
 
 
@@ -302,7 +302,7 @@ def _with_ids_of(after: Run, before: Run) -> pl.DataFrame:
         after.segments.select("name", now=SEGMENT), on="name", how="left"
     )
     table = before.members.join(ids, on=SEGMENT, how="left", maintain_order="left")
-    return table.select(USER, pl.coalesce("now", SEGMENT).alias(SEGMENT), "strength")
+    return table.select(USER, pl.coalesce("now", SEGMENT).alias(SEGMENT), "strength", "subsegment")
 
 
 def test_what_a_later_run_cannot_carry_over_is_told(small_run) -> None:

@@ -18,6 +18,7 @@ import polars as pl
 
 from shoal.seeding import generator
 from shoal.segment.agree import adjusted_rand, agreement, jaccard
+from shoal.segment.methods import METHODS
 from shoal.segment.spherical import BLOCK, Clusters, cluster, nearest
 
 REFITS = 5
@@ -29,6 +30,7 @@ LEAST_USERS, LEAST_SHARE = 20, 0.02
 
 CHOICE = {
     "n": pl.Int32(),
+    "method": pl.String(),
     "stability": pl.Float64(),
     "jaccard": pl.Float64(),
     "halves": pl.Float64(),
@@ -105,6 +107,8 @@ class Trial:
         Mean adjusted Rand index of the segments found from two halves of each user's events.
     lift, lift_low : float or None
         How much better popularity in the segments finds held-out events than in random segments, relative.
+    method : str
+        How they were found; see `shoal.segment.methods`.
     """
 
     n: int
@@ -117,6 +121,7 @@ class Trial:
     halves: float | None = None
     lift: float | None = None
     lift_low: float | None = None
+    method: str = "kmeans"
 
     def comes_out_again(self, least: float) -> bool:
         """Return whether other users, and other events of the same users, lead to much the same segments."""
@@ -142,6 +147,7 @@ class Choice:
     table: pl.DataFrame
     reason: str
     agreement: float = 1.0
+    method: str = "kmeans"
 
 
 def least_users(users: int) -> int:
@@ -149,8 +155,10 @@ def least_users(users: int) -> int:
     return max(LEAST_USERS, math.ceil(LEAST_SHARE * users))
 
 
-def choose(rows: np.ndarray, *, at_most: int, seed: int, evidence: Evidence = NOTHING) -> Choice:
-    """Choose the number of segments for rows of length one, (users, width).
+def choose(
+    rows: np.ndarray, *, at_most: int, seed: int, evidence: Evidence = NOTHING, methods: Sequence[str] = ("kmeans",)
+) -> Choice:
+    """Choose the number of segments for rows of length one, (users, width), and the method if there are several.
 
     Of the numbers from 2 to `at_most` whose smallest segment has `least_users`, which come out again
     (`Trial.comes_out_again`), and which held-out events bear out, the one with the largest worth: the lift times the
@@ -169,7 +177,8 @@ def choose(rows: np.ndarray, *, at_most: int, seed: int, evidence: Evidence = NO
         return alone(f"One segment: {users:,} users can be placed, and two segments of {least} would need {2 * least}.")
     rows, evidence = sampled(rows, evidence, seed)
     pairs = evidence.halves(len(rows))
-    trials = [try_out(rows, n, seed, evidence, pairs) for n in range(2, min(at_most, users // least) + 1)]
+    numbers = range(2, min(at_most, users // least) + 1)
+    trials = [try_out(rows, n, seed, evidence, pairs, method) for method in methods for n in numbers]
     fit = [t for t in trials if t.smallest * users >= least]
     if not fit:
         return alone(f"One segment: every split leaves a segment with fewer than {least} of {users:,} users.", trials)
@@ -180,21 +189,26 @@ def choose(rows: np.ndarray, *, at_most: int, seed: int, evidence: Evidence = NO
     again = [t for t in telling if t.comes_out_again(evidence.least)]
     best = max(again, key=lambda t: t.worth) if again else max(telling, key=_again)
     table = _table(trials, best, users, least, evidence.least)
-    return Choice(best.n, table, _reason(best, trials, evidence.least), best.agreement)
+    return Choice(best.n, table, _reason(best, trials, evidence.least), best.agreement, best.method)
 
 
 def _again(trial: Trial) -> float:
     return trial.stability if trial.halves is None else min(trial.halves, trial.stability)
 
 
-def given(rows: np.ndarray, n: int, *, seed: int, evidence: Evidence = NOTHING) -> Choice:
+def given(
+    rows: np.ndarray, n: int, *, seed: int, evidence: Evidence = NOTHING, methods: Sequence[str] = ("kmeans",)
+) -> Choice:
     """Measure a number of segments that the caller has set."""
     if n == 1:
         return alone("One segment, as asked for.")
     some, evidence = sampled(rows, evidence, seed, at_least=n)
-    trial = try_out(some, n, seed, evidence, evidence.halves(len(some)))
-    table = _rows([trial], ["as asked for"])
-    return Choice(n, table, f"{n} segments, as asked for; stability {trial.stability:.2f}.", trial.agreement)
+    pairs = evidence.halves(len(some))
+    trials = [try_out(some, n, seed, evidence, pairs, method) for method in methods]
+    best = max(trials, key=lambda trial: trial.worth)
+    table = _rows(trials, ["as asked for" if trial is best else "tells less" for trial in trials])
+    reason = f"{n} segments, as asked for; stability {best.stability:.2f}."
+    return Choice(n, table, reason, best.agreement, best.method)
 
 
 def alone(reason: str, trials: list[Trial] | None = None, why: str = "a segment would be too small") -> Choice:
@@ -206,9 +220,17 @@ Pairs = Sequence[tuple[np.ndarray, np.ndarray]]
 Fit = Callable[[np.ndarray, np.random.Generator], Clusters]
 
 
-def try_out(rows: np.ndarray, n: int, seed: int, evidence: Evidence = NOTHING, pairs: Pairs = ()) -> Trial:
+def try_out(
+    rows: np.ndarray, n: int, seed: int, evidence: Evidence = NOTHING, pairs: Pairs = (), method: str = "kmeans"
+) -> Trial:
     """Measure `n` segments of rows of length one."""
-    return measure(rows, n, seed, lambda part, rng: cluster(part, n, rng, n_init=TRIES, max_iter=50), evidence, pairs)
+
+    def fit(part: np.ndarray, rng: np.random.Generator) -> Clusters:
+        if method == "kmeans":
+            return cluster(part, n, rng, n_init=TRIES, max_iter=50)
+        return METHODS[method](part, n, rng)
+
+    return replace(measure(rows, n, seed, fit, evidence, pairs), method=method)
 
 
 def measure(rows: np.ndarray, n: int, seed: int, fit: Fit, evidence: Evidence = NOTHING, pairs: Pairs = ()) -> Trial:
@@ -279,7 +301,7 @@ def _table(trials: list[Trial], best: Trial, users: int, least: int, halves: flo
 
 def _rows(trials: list[Trial], verdicts: list[str]) -> pl.DataFrame:
     rows = [
-        (t.n, t.stability, t.jaccard, t.halves, t.lift, t.lift_low, t.apart, t.separation, t.smallest, v)
+        (t.n, t.method, t.stability, t.jaccard, t.halves, t.lift, t.lift_low, t.apart, t.separation, t.smallest, v)
         for t, v in zip(trials, verdicts, strict=True)
     ]
     return pl.DataFrame(rows, schema=CHOICE, orient="row")
@@ -292,11 +314,15 @@ def _reason(best: Trial, trials: list[Trial], halves: float) -> str:
     if best.lift is not None:
         figures += f"; popularity in them finds {100 * best.lift:+.0f} % against random segments"
     tried = f"{trials[0].n} to {trials[-1].n}" if len(trials) > 1 else f"only {best.n}"
+    if len(methods := dict.fromkeys(trial.method for trial in trials)) > 1:
+        tried += f" by {', '.join(methods)}"
     if best.comes_out_again(halves):
         word = "much" if best.stability >= GOOD else "roughly"
         tell = "tell most users apart" if best.lift is None else "foretell most"
         from_ = "from half of the users" if best.halves is None else "from other users and other events"
-        return f"{best.n} segments: of {tried} tried, they {tell} while coming out {word} the same {from_} ({figures})."
+        how = f" by {best.method}" if len(methods) > 1 else ""
+        why = f"they {tell} while coming out {word} the same {from_}"
+        return f"{best.n} segments{how}: of {tried} tried, {why} ({figures})."
     other = "other users" if best.halves is None else "other users, or other events of the same users,"
     return (
         f"{best.n} segments, with low stability: {other} would have led to other segments, and of {tried} tried "

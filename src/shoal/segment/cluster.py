@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from shoal.errors import MismatchError, NotEnoughDataError, UnknownIdError
 from shoal.seeding import generator
 from shoal.segment.choose import CHOICE, NOTHING, Choice, Evidence, alone, choose, given
+from shoal.segment.methods import METHODS
 from shoal.segment.near import anchors_of, near, stay
 from shoal.segment.parts import Parts
 from shoal.segment.parts import softmax as _softmax
@@ -197,6 +198,7 @@ def fit_segments(
     start: np.ndarray | None = None,
     evidence: Evidence = NOTHING,
     centred: bool = True,
+    methods: Sequence[str] = ("kmeans",),
 ) -> Segmentation:
     """Group users by their vectors.
 
@@ -217,6 +219,8 @@ def fit_segments(
         number is chosen by both; see `shoal.segment.choose.choose`.
     centred : bool
         Take out the users' mean first. False for vectors that lie on a sphere around a place of its own already.
+    methods : sequence of str
+        Of `shoal.segment.methods.METHODS`; of several the one whose segments tell most and come out again.
     start : numpy.ndarray, optional
         (users,) the segment of each user in the last run, -1 for none. Centres then start from, and are held by, the
         old segments' members, and their number stays unless the evidence is clear (`shoal.segment.near.stay`). Where
@@ -243,27 +247,35 @@ def fit_segments(
         if anchors is not None and n is None:
             choice, anchors = stay(rows, anchors, at_most=at_most, seed=seed, evidence=evidence)
         else:
-            choice = _number(rows, n, at_most, seed, len(vectors), min_events, evidence)
-        centers = _centers(rows, choice.n, seed, anchors)
+            choice = _number(rows, n, at_most, seed, len(vectors), min_events, evidence, methods)
+        centers = _centers(rows, choice, seed, anchors)
     temperature = _temperature(rows, centers, choice.agreement)
     return Segmentation(centers, mean, temperature, min_events, choice.table, choice.reason)
 
 
 def _number(
-    rows: np.ndarray, n: int | None, at_most: int, seed: int, users: int, min_events: int, evidence: Evidence
+    rows: np.ndarray,
+    n: int | None,
+    at_most: int,
+    seed: int,
+    users: int,
+    min_events: int,
+    evidence: Evidence,
+    methods: Sequence[str],
 ) -> Choice:
     if n is not None:
-        return given(rows, n, seed=seed, evidence=evidence)
+        return given(rows, n, seed=seed, evidence=evidence, methods=methods)
     if not len(rows):
         return alone(
             f"One segment, with nobody in it: none of {users:,} users has the {min_events} events to be placed."
         )
     if not rows.any():
         return alone(f"One segment: the {len(rows):,} users that can be placed all have the same vector.")
-    return choose(rows, at_most=at_most, seed=seed, evidence=evidence)
+    return choose(rows, at_most=at_most, seed=seed, evidence=evidence, methods=methods)
 
 
-def _centers(rows: np.ndarray, n: int, seed: int, anchors: np.ndarray | None) -> np.ndarray:
+def _centers(rows: np.ndarray, choice: Choice, seed: int, anchors: np.ndarray | None) -> np.ndarray:
+    n = choice.n
     if n == 1:
         return np.zeros((1, rows.shape[1]), np.float32)
     rng = generator(seed, "segments")
@@ -272,8 +284,8 @@ def _centers(rows: np.ndarray, n: int, seed: int, anchors: np.ndarray | None) ->
     part = rows
     if len(rows) > START_SAMPLE:
         part = rows[np.sort(rng.choice(len(rows), max(n, START_SAMPLE), replace=False))]
-    found = cluster(part, n, rng)
-    if part is not rows:
+    found = cluster(part, n, rng) if choice.method == "kmeans" else METHODS[choice.method](part, n, rng)
+    if part is not rows and choice.method == "kmeans":
         found = improve(rows, found.centers, max_iter=100, tol=TOL)
     used = int(found.labels.max()) + 1
     if used < n:

@@ -28,7 +28,7 @@ import numpy as np
 from scipy import sparse
 
 from shoal.errors import MissingExtraError
-from shoal.segment.spherical import Clusters, _by_size, cluster, nearest, unit
+from shoal.segment.spherical import Clusters, by_size, cluster, nearest, unit
 
 Grouping = Callable[[np.ndarray, int, np.random.Generator], Clusters]
 """`(rows, n, rng)` to a clustering; rows are (users, width), one or more, of length one or zero."""
@@ -139,7 +139,7 @@ def of_labels(rows: np.ndarray, labels: np.ndarray, *, n_iter: int = 0, converge
     groups = [labels == one for one in np.unique(labels[labels >= 0])]
     centers = np.stack([_direction(rows[group]) for group in groups] or [_direction(rows)])
     near, cosine = nearest(rows, centers)
-    order = _by_size(near, len(centers))
+    order = by_size(near, len(centers))
     order = order[: len(np.unique(near))]
     rank = np.zeros(len(centers), np.int32)
     rank[order] = np.arange(len(order))
@@ -314,4 +314,4 @@ def _large(labels: np.ndarray, least: int) -> np.ndarray:
 
 def _largest(labels: np.ndarray, n: int) -> np.ndarray:
     """Return the labels with all but the `n` largest groups put nowhere."""
-    return np.where(np.isin(labels, _by_size(labels[labels >= 0], labels.max() + 1)[:n]), labels, NOWHERE)
+    return np.where(np.isin(labels, by_size(labels[labels >= 0], labels.max() + 1)[:n]), labels, NOWHERE)

@@ -163,7 +163,7 @@ def improve(
             converged = float(np.mean(1 - np.einsum("ij,ij->i", moved, centers))) <= tol
             centers = moved
             found = _look(over, parts, centers)
-    order = _by_size(found.labels, len(centers))
+    order = by_size(found.labels, len(centers))
     inertia = float(np.sum(1 - found.cosine.astype(np.float64)))
     return Clusters(centers[order], np.argsort(order).astype(np.int32)[found.labels], inertia, n_iter, converged)
 
@@ -213,7 +213,7 @@ def _means(rows: np.ndarray, found: _Look, centers: np.ndarray) -> np.ndarray:
     return means
 
 
-def _by_size(labels: np.ndarray, k: int) -> np.ndarray:
+def by_size(labels: np.ndarray, k: int) -> np.ndarray:
     """Return the order that puts large clusters first, those of one size by their first row, empty ones last."""
     sizes = np.bincount(labels, minlength=k)
     first = np.full(k, len(labels))
