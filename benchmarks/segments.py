@@ -96,9 +96,10 @@ def show(learnt: Learnt, held: Any, around: Around) -> None:
     print(both.join(told, on=SEGMENT, how="left", maintain_order="left"))
     print(certificate.filter(pl.col(SEGMENT).is_null()))
     for level in certificate["level"].unique().sort():
-        lifts = certificate.filter(pl.col("level") == level, pl.col("measure") == "lift ndcg@10")
-        own = lifts.filter(pl.col(SEGMENT).is_not_null(), pl.col("against") == "random segments")
-        print(f"{level}: {own.filter(pl.col('low') > 0).height} of {own.height} above random segments")
+        for measure in ("lift ndcg@10", "lift bits"):
+            lifts = certificate.filter(pl.col("level") == level, pl.col("measure") == measure)
+            own = lifts.filter(pl.col(SEGMENT).is_not_null(), pl.col("against") == "random segments")
+            print(f"{level}: {own.filter(pl.col('low') > 0).height} of {own.height} above random ones by {measure}")
 
 
 if __name__ == "__main__":

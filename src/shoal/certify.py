@@ -20,7 +20,7 @@ from shoal.data.histories import Histories
 from shoal.data.leakage import Split
 from shoal.learnt import Learnt, sorted_ids
 from shoal.model.space import halves
-from shoal.recommend.lift import Groups, Told, beyond_random, likelihood, ranking, rating
+from shoal.recommend.lift import Groups, Told, beyond, likelihood, ranking, rating
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator
 from shoal.segment.spherical import cluster, nearest
@@ -164,9 +164,9 @@ def _refits(level: _Level, against: str, refits: Refits) -> Rows:
 
 def _stay(level: _Level, pasts: Histories, min_events: int, seed: int) -> Rows:
     """Return which share stays from each user's older half of events to the newer; nothing without times."""
-    timed = np.isfinite(pasts.times).all() and pasts.counts.max(initial=0) > 1
-    enough = np.flatnonzero(pasts.counts >= 2 * min_events)
-    if not timed or not len(enough):
+    timed = np.bincount(pasts.users, np.isfinite(pasts.times), minlength=pasts.n_users) == pasts.counts
+    enough = np.flatnonzero(timed & (pasts.counts >= 2 * min_events))
+    if not len(enough):
         return []
     some = pasts.take(enough)
     places = np.arange(len(some.items)) - np.repeat(some.starts[:-1], some.counts)
@@ -229,28 +229,17 @@ def _foretells(
 
 def _lifts(name: str, ids: list[int], place: np.ndarray, measure: str, told: Told, seed: int) -> Rows:
     """Return lifts against random segments and everyone; of errors and bits, how much less there is of them."""
-    better = told if measure.startswith("ndcg") else Told(-told.own, -told.random, -told.everyone)
     rows: Rows = []
     for base, words in (("random", "random segments"), ("everyone", "everyone")):
         for at, one in [(None, None), *enumerate(ids)]:
             users = np.flatnonzero((place >= 0) if at is None else (place == at))
-            mean, low, high, n = _lift(better, users, base, seed)
+            found = beyond(told, users, base=base, less=not measure.startswith("ndcg"), seed=seed)
+            value, low, high = (found.mean, found.low, found.high) if found.users > 1 else (None, None, None)
             rows.append(
                 {"level": name, SEGMENT: one, "measure": f"lift {measure}", "against": words}
-                | {"value": mean, "low": low, "high": high, "users": n}
+                | {"value": value, "low": low, "high": high, "users": found.users}
             )
     return rows
-
-
-def _lift(told: Told, users: np.ndarray, base: str, seed: int) -> tuple[float | None, float | None, float | None, int]:
-    other = getattr(told, base)[users]
-    there = np.isfinite(other) & np.isfinite(told.own[users])
-    if there.sum() < 2 or other[there].mean() == 0:
-        return None, None, None, int(there.sum())
-    size = abs(float(other[there].mean()))
-    gain = Told(1 + (told.own[users] - other) / size, np.ones(len(users)), np.ones(len(users)))
-    gain = Told(gain.own[there], gain.random[there], gain.everyone[there])
-    return *beyond_random(gain, seed=seed), int(there.sum())
 
 
 def _places(label: np.ndarray, ids: list[int]) -> np.ndarray:
@@ -288,7 +277,9 @@ def summary(certificate: pl.DataFrame, parents: dict[int, int], blind: dict[int,
         stable = found.get(("jaccard", "other users"), nothing)[0]
         stays = found.get(("staying", "newer events"), nothing)[0]
         lift = found.get(("lift ndcg@10", "random segments"), nothing)
-        values = (parents.get(segment), stable, stays, *lift, blind.get(segment), verdict(stable, lift[:2]))
+        bits = found.get(("lift bits", "random segments"), nothing)
+        told = verdict(stable, lift[:2], bits[:2])
+        values = (parents.get(segment), stable, stays, *lift, blind.get(segment), told)
         rows.append({SEGMENT: segment} | dict(zip(SUMMARY, values, strict=True)))
     return pl.DataFrame(rows, schema={SEGMENT: pl.Int32(), **SUMMARY})
 
@@ -296,19 +287,27 @@ def summary(certificate: pl.DataFrame, parents: dict[int, int], blind: dict[int,
 _COLUMNS = ("measure", "against", "value", "low", "high")
 
 
-def verdict(stability: float | None, lift: tuple[float | None, float | None]) -> str:
-    """Return in words whether a segment holds: from its stability, and its lift over random ones with the low bound."""
-    mean, low = lift
+Bound = tuple[float | None, float | None]
+"""A lift over random segments, and the lower bound of its interval."""
+
+
+def verdict(stability: float | None, lift: Bound, bits: Bound = (None, None)) -> str:
+    """Return in words whether a segment holds: from its stability, and from what it foretells.
+
+    It foretells where popularity in it finds more held-out events than in random segments, or where these cost fewer
+    bits, by an interval above zero; it foretells nothing where neither is so on average.
+    """
     faults, fails = [], False
     if stability is not None and stability < STABLE:
         fails = stability < DISSOLVED
         faults.append("comes out otherwise with other users" if fails else "its border moves with other users")
-    if mean is None or low is None:
+    told = [(mean, low) for mean, low in (lift, bits) if mean is not None and low is not None]
+    if not told:
         faults.append("too few held-out events to tell whether it foretells any")
-    elif mean <= 0:
+    elif all(mean <= 0 for mean, _ in told):
         fails = True
         faults.append("foretells no more than a random segment")
-    elif low <= 0:
+    elif all(low <= 0 for _, low in told):
         faults.append("held-out events do not decide whether it foretells more than a random segment")
     if not faults:
         return "holds"

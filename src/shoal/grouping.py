@@ -18,7 +18,7 @@ import numpy as np
 from shoal.config import Segment
 from shoal.data.histories import Histories
 from shoal.model.space import Space, halves
-from shoal.recommend.lift import Groups, beyond_random, ranking
+from shoal.recommend.lift import Groups, beyond, likelihood, ranking
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator
 from shoal.segment.choose import MODERATE, Evidence
@@ -32,7 +32,7 @@ CUTS = 2
 """Ways in which each user's events are cut into halves."""
 MOST_HELD = 1_500
 """Held-out users who are asked while numbers are tried."""
-DRAWS = 3
+DRAWS = 5
 """Sets of random segments while numbers are tried."""
 LEAST_INSIDE = 50
 """Users of a segment for each of its subsegments."""
@@ -205,7 +205,7 @@ def _halves(asked: Asked, level: int, seed: int) -> Callable[[np.ndarray], list[
 
 def _lift(
     asked: Asked, vectors: np.ndarray, of_held: np.ndarray | None, settings: Segment, seed: int
-) -> Callable[[np.ndarray], tuple[float, float]] | None:
+) -> Callable[[np.ndarray], tuple[float, float, float]] | None:
     """Return what says how much better groups around some centres foretell than random ones."""
     held = asked.held
     if held is None or of_held is None or not held.past.n_users:
@@ -214,12 +214,13 @@ def _lift(
     there = (asked.train.counts >= settings.min_events) & vectors.any(1)
     held_there = (held.past.counts >= settings.min_events) & of_held.any(1)
 
-    def lift(centers: np.ndarray) -> tuple[float, float]:
+    def lift(centers: np.ndarray) -> tuple[float, float, float]:
         own = np.where(there, nearest(vectors, centers)[0], UNASSIGNED)
         theirs = np.where(held_there, nearest(of_held, centers)[0], UNASSIGNED)
-        told = ranking(Groups(own, theirs, len(centers)), liked, held, seed=seed, draws=DRAWS)
-        mean, low, _ = beyond_random(told, seed=seed)
-        return mean, low
+        groups = Groups(own, theirs, len(centers))
+        found = beyond(ranking(groups, liked, held, seed=seed, draws=DRAWS), seed=seed)
+        bits = beyond(likelihood(groups, liked, held.liked, seed=seed, draws=DRAWS), less=True, seed=seed)
+        return found.mean, found.low, bits.low
 
     return lift
 

@@ -61,7 +61,7 @@ def _tell(run: Run) -> None:
     from shoal.report.contents import typical_users
 
     out("Who the users are\n")
-    out_table(*segment_table(run.segments))
+    out_table(*segment_table(run.segments, run.subsegments))
     out("\nWhat three of them are recommended, and why\n")
     for user in typical_users(run):
         _tell_user(run, user)

@@ -56,7 +56,7 @@ def fit(
         told = {"run": str(run), "segments": fitted.segments, "read": data.report.as_dict()}
         out_json(told if last is None else told | {"migration": fitted.migration, "drift": fitted.drift})
     else:
-        out_table(*segment_table(fitted.segments))
+        out_table(*segment_table(fitted.segments, fitted.subsegments))
 
 
 def _last(after: Path) -> Run:

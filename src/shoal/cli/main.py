@@ -21,6 +21,7 @@ from typer.exceptions import TyperException
 
 from shoal import __version__
 from shoal.cli.alike import alike
+from shoal.cli.certify import certify
 from shoal.cli.compare import compare
 from shoal.cli.demo import demo
 from shoal.cli.doctor import doctor
@@ -81,6 +82,7 @@ _COMMANDS: dict[Callable[..., None], str] = {
     recommend: "Items for users, old and new.",
     rate: "Predicted ratings and their spread.",
     assign: "Users placed in segments from a file.",
+    certify: "How far the segments can be trusted.",
     rule: "Segments written by hand.",
     edit: "Segments changed by hand, with a log.",
     explain: "Why this item, why this segment.",

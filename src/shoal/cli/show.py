@@ -23,7 +23,11 @@ History = Annotated[Path, Argument(metavar="HISTORY", help="A file with what the
 
 
 def segments(run: Folder, as_json: AsJson = False) -> None:
-    """Show who the users are: segments with their size, their name and what sets them apart.
+    """Show who the users are: segments and what they are made of, with size, name, what sets them apart, and proof.
+
+    Stable: the share of members who come back when users are drawn anew. Lift: how much more held-out events the
+    popular items of the segment find than those of random segments of the same sizes, with its 95 % interval.
+    `shoal certify` shows how these came about.
 
     \b
     Examples:
@@ -32,8 +36,13 @@ def segments(run: Folder, as_json: AsJson = False) -> None:
     """
     from shoal.pipeline import load
 
-    table = load(run).segments
-    out_json(table) if as_json else out_table(*segment_table(table))
+    fitted = load(run)
+    if as_json:
+        import polars as pl
+
+        out_json(pl.concat([fitted.segments, fitted.subsegments], how="diagonal"))
+    else:
+        out_table(*segment_table(fitted.segments, fitted.subsegments))
 
 
 @expand

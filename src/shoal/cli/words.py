@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shoal.tables import ITEM, SEGMENT, UNASSIGNED
+from shoal.tables import ITEM, PARENT, SEGMENT, UNASSIGNED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,20 +21,38 @@ def with_titles(table: pl.DataFrame, run: Run) -> pl.DataFrame:
     return table.clone().insert_column(table.columns.index(ITEM) + 1, title)
 
 
-def segment_table(segments: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Return the segments and the headers to show them under; the unassigned stand under ``-``.
+def segment_table(segments: pl.DataFrame, inside: pl.DataFrame | None = None) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Return the segments, each with its subsegments below it, and the headers to show them under.
 
-    The gain is that of the segment's popular items over everyone's, NDCG@10 on held-out events, with its interval.
+    The unassigned stand under ``-``. Stable is the share of members who come back when users are drawn anew; the lift
+    is that of the segment's popular items over those of random segments, NDCG@10 on held-out events, with its interval.
     """
     import polars as pl
 
     number = pl.when(pl.col(SEGMENT) == UNASSIGNED).then(pl.lit("-")).otherwise(pl.col(SEGMENT).cast(pl.String))
-    table = segments.with_columns(number.alias("#"))
+    table = segments.with_columns(number.alias("#"), order=pl.col(SEGMENT), below=pl.lit(-1, pl.Int32))
+    if inside is not None and inside.height:
+        number = pl.format("  {}", pl.col(SEGMENT))
+        rows = inside.with_columns(number.alias("#"), order=pl.col(PARENT), below=pl.col(SEGMENT))
+        table = pl.concat([table, rows], how="diagonal").sort("order", "below", maintain_order=True)
+    if "lift_low" in table.columns:
+        table = table.with_columns(lift_words=pl.struct("lift", "lift_low", "lift_high").map_elements(_lift, pl.String))
+    if "stability" in table.columns:
+        table = table.with_columns(stable=pl.col("stability").round(2))
     headers = {
         "#": "#",
         "size": "users",
         "name": "name",
         "sets_apart": "sets it apart",
-        "gain": "popular items' gain",
+        "stable": "stable",
+        "lift_words": "lift",
+        "verdict": "verdict",
     }
     return table, {column: header for column, header in headers.items() if column in table.columns}
+
+
+def _lift(row: dict[str, float | None]) -> str:
+    mean, low, high = row["lift"], row["lift_low"], row["lift_high"]
+    if mean is None or low is None or high is None:
+        return ""
+    return f"{100 * mean:+.0f} % ({100 * low:.0f} to {100 * high:.0f})"

@@ -24,6 +24,7 @@ from shoal.seeding import generator
 
 DRAWS = 10
 """Sets of random segments."""
+RESAMPLES = 1_000
 PRIORS = (3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0, 100_000.0)
 """How many events everyone's shares, or means, may weigh beside a segment's own."""
 
@@ -34,13 +35,25 @@ class Told:
 
     Attributes
     ----------
-    own, random, everyone : (users,) float64
-        By the user's segment, by random segments (a mean over draws), by everyone.
+    own, everyone : (users,) float64
+        By the user's segment, and by everyone.
+    random : (draws, users) float64
+        By random segments, several times over.
     """
 
     own: np.ndarray
     random: np.ndarray
     everyone: np.ndarray
+
+
+@dataclass(frozen=True)
+class Lift:
+    """How much better, relative, with the bounds of its 95 % interval, and for how many users that was asked."""
+
+    mean: float
+    low: float
+    high: float
+    users: int
 
 
 @dataclass(frozen=True)
@@ -84,39 +97,39 @@ def _shuffled(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return made
 
 
-def beyond_random(
-    told: Told, users: np.ndarray | None = None, *, seed: int, draws: int = 1000, base: str = "random"
-) -> tuple[float, float, float]:
-    """Return how much more the segments reach than `base` does, relative to it, and its 95 % interval over users.
+def beyond(told: Told, users: np.ndarray | None = None, *, base: str = "random", less: bool = False, seed: int) -> Lift:
+    """Return how much better the segments do than `base`, relative to it, and its 95 % interval.
+
+    The interval is a bootstrap over users, each time against another draw of the random segments: two groupings that
+    know nothing differ too, and by the same for all members.
 
     Parameters
     ----------
     told : Told
-        More is better.
     users : (n,) int, optional
         Of whom; None: of all.
-    seed, draws : int
-        Of the bootstrap.
     base : str
         ``random`` or ``everyone``.
+    less : bool
+        Less is better: errors, bits.
+    seed : int
 
     Returns
     -------
-    mean, low, high : float
-        Zeros where nobody is left, or the base reaches nothing.
+    Lift
+        With zeros where nobody is left, or the base is zero.
     """
-    own, other = told.own, getattr(told, base)
-    if users is not None:
-        own, other = own[users], other[users]
-    there = np.isfinite(own) & np.isfinite(other)
-    own, other = own[there], other[there]
-    if not len(own) or other.mean() <= 0:
-        return 0.0, 0.0, 0.0
-    rng = generator(seed, "lift", len(own))
-    gain, mean = own - other, float(other.mean())
-    drawn = np.array([gain[rng.integers(len(gain), size=len(gain))].mean() for _ in range(draws)])
-    low, high = np.quantile(drawn, (0.025, 0.975)) / mean
-    return float(gain.mean()) / mean, float(low), float(high)
+    own, other = told.own, np.atleast_2d(getattr(told, base))
+    there = np.isfinite(own) & np.isfinite(other).all(0)
+    there = np.flatnonzero(there) if users is None else users[there[users]]
+    own, other = own[there], other[:, there]
+    if not len(there) or other.mean() <= 0:
+        return Lift(0.0, 0.0, 0.0, len(there))
+    gain = (other - own if less else own - other) / other.mean()
+    rng = generator(seed, "lift", len(there))
+    drawn = [gain[b % len(gain), rng.integers(len(there), size=len(there))].mean() for b in range(RESAMPLES)]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return Lift(float(gain.mean()), float(low), float(high), len(there))
 
 
 def ranking(groups: Groups, train: Histories, held: HeldOut, *, seed: int, draws: int = DRAWS) -> Told:
@@ -195,7 +208,7 @@ def _three(
     draws: int,
     everyone: Callable[[Groups], np.ndarray] | None = None,
 ) -> Told:
-    random = np.mean([by(groups.shuffled(generator(seed, "random segments", i))) for i in range(draws)], axis=0)
+    random = np.stack([by(groups.shuffled(generator(seed, "random segments", i))) for i in range(draws)])
     return Told(by(groups), random, (everyone or by)(groups.one()))
 
 

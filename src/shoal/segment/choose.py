@@ -36,6 +36,7 @@ CHOICE = {
     "halves": pl.Float64(),
     "lift": pl.Float64(),
     "lift_low": pl.Float64(),
+    "bits_low": pl.Float64(),
     "apart": pl.Float64(),
     "separation": pl.Float64(),
     "smallest": pl.Float64(),
@@ -43,8 +44,9 @@ CHOICE = {
 }
 """The choice table; see `choose`. Where there was no evidence, halves and lift are null."""
 
-Lift = Callable[[np.ndarray], tuple[float, float]]
-"""From centres to the lift of their segments over random ones, relative, and the lower bound of its 95 % interval."""
+Lift = Callable[[np.ndarray], tuple[float, float, float]]
+"""From centres to the lift of their segments over random ones, relative: that of popularity's NDCG@10, the lower bound
+of its 95 % interval, and the lower bound of the lift in bits for each held-out event, which few users decide."""
 
 
 Halves = Callable[[np.ndarray], Sequence[tuple[np.ndarray, np.ndarray]]]
@@ -105,8 +107,8 @@ class Trial:
         Mean over segments and refits of the members in common with a refit's match, as a share of those in either.
     halves : float or None
         Mean adjusted Rand index of the segments found from two halves of each user's events.
-    lift, lift_low : float or None
-        How much better popularity in the segments finds held-out events than in random segments, relative.
+    lift, lift_low, bits_low : float or None
+        How much better popularity in the segments finds held-out events than in random segments; see `Lift`.
     method : str
         How they were found; see `shoal.segment.methods`.
     """
@@ -121,6 +123,7 @@ class Trial:
     halves: float | None = None
     lift: float | None = None
     lift_low: float | None = None
+    bits_low: float | None = None
     method: str = "kmeans"
 
     def comes_out_again(self, least: float) -> bool:
@@ -130,7 +133,8 @@ class Trial:
     @property
     def tells(self) -> bool:
         """Whether held-out events bear the segments out; true where nobody asked them."""
-        return self.lift_low is None or self.lift_low > 0
+        bounds = [low for low in (self.lift_low, self.bits_low) if low is not None]
+        return not bounds or max(bounds) > 0
 
     @property
     def worth(self) -> float:
@@ -243,7 +247,7 @@ def measure(rows: np.ndarray, n: int, seed: int, fit: Fit, evidence: Evidence = 
         refits.append(nearest(rows, fit(rows[half], rng).centers)[0])
     couples = itertools.combinations(refits, 2)
     shares = np.bincount(whole.labels, minlength=n) / len(rows)
-    lift, low = (None, None) if evidence.lift is None else evidence.lift(whole.centers)
+    lift, low, bits = (None, None, None) if evidence.lift is None else evidence.lift(whole.centers)
     return Trial(
         n=n,
         stability=float(np.mean([adjusted_rand(a, b, n) for a, b in couples])),
@@ -255,6 +259,7 @@ def measure(rows: np.ndarray, n: int, seed: int, fit: Fit, evidence: Evidence = 
         halves=_between_halves(n, seed, fit, pairs) if pairs else None,
         lift=lift,
         lift_low=low,
+        bits_low=bits,
     )
 
 
@@ -301,7 +306,20 @@ def _table(trials: list[Trial], best: Trial, users: int, least: int, halves: flo
 
 def _rows(trials: list[Trial], verdicts: list[str]) -> pl.DataFrame:
     rows = [
-        (t.n, t.method, t.stability, t.jaccard, t.halves, t.lift, t.lift_low, t.apart, t.separation, t.smallest, v)
+        (
+            t.n,
+            t.method,
+            t.stability,
+            t.jaccard,
+            t.halves,
+            t.lift,
+            t.lift_low,
+            t.bits_low,
+            t.apart,
+            t.separation,
+            t.smallest,
+            v,
+        )
         for t, v in zip(trials, verdicts, strict=True)
     ]
     return pl.DataFrame(rows, schema=CHOICE, orient="row")
