@@ -18,8 +18,8 @@ import polars as pl
 
 import shoal
 from shoal.data.dataset import Dataset
-from shoal.pipeline import Run
 from shoal.progress import progress
+from shoal.run import Run
 from shoal.segment.identity import kept_share, match
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from shoal.data.texts import read_texts
     from shoal.errors import ShoalError
     from shoal.judge import Judgement
-    from shoal.pipeline import Run, fit, load
+    from shoal.pipeline import fit, load
+    from shoal.run import Run
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -32,12 +32,13 @@ from shoal.segment.rules import Rule, parse
 from shoal.tables import NAME, SEGMENT, STRENGTH, SUBSEGMENT, UNASSIGNED, USER
 
 if TYPE_CHECKING:
-    from shoal.pipeline import Run
+    from shoal.acts import Acts
 
 RULES, EDITS = "rules", "edits"
 EDITED = "everyone's models serve it: merged or split since it was compared"
 UNCERTIFIED = "merged or split by hand: not certified since"
 Extra = dict[str, Any]
+Run = TypeVar("Run", bound="Acts")
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,8 @@ def edited(
     return learnt, _segments(learnt, segments, members, touched, standing), members, extra
 
 
-def continuing(now: Run, before: Run, mapping: Mapping[int, int]) -> tuple[Run, list[str]]:
-    """Return a run that goes on for an earlier one, and notes; see `shoal.pipeline.Run.continuing`."""
+def continuing(now: Run, before: Acts, mapping: Mapping[int, int]) -> tuple[Run, list[str]]:
+    """Return a run that goes on for an earlier one, and notes; see `shoal.acts.Acts.continuing`."""
     log, notes = before.edits, list[str]()
     rules = {RULES: before.extra[RULES]} if RULES in before.extra else {}
     run = replace(now, extra=now.extra | rules | {EDITS: [one.as_dict() for one in log]})
@@ -160,7 +161,7 @@ def continuing(now: Run, before: Run, mapping: Mapping[int, int]) -> tuple[Run, 
     return run, [*notes, *carried.notes]
 
 
-def _reshaped_again(run: Run, before: Run, mapping: dict[int, int], notes: list[str]) -> tuple[Run, dict[int, int]]:
+def _reshaped_again(run: Run, before: Acts, mapping: dict[int, int], notes: list[str]) -> tuple[Run, dict[int, int]]:
     """Merge and split as before, and say which segments go on as which now."""
     now_in: dict[int, int] = {}  # segments of the new fit that were merged into another
     for edit, olds in reshaping(before.edits, mapping, before.members, run.members):

@@ -11,7 +11,8 @@ from polars.testing import assert_frame_equal
 
 from shoal.cli import main as cli
 from shoal.errors import ConfigError, StoreError
-from shoal.pipeline import Run, load
+from shoal.pipeline import load
+from shoal.run import Run
 from shoal.segment.edits import Edit
 from shoal.tables import SEGMENT, USER
 

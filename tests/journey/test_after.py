@@ -12,7 +12,8 @@ from polars.testing import assert_frame_equal
 from shoal.cli import main as cli
 from shoal.data.synthetic import planted_world
 from shoal.errors import MismatchError
-from shoal.pipeline import Run, fit, load
+from shoal.pipeline import fit, load
+from shoal.run import Run
 from shoal.segment.identity import kept_share
 from shoal.tables import NAME, SEGMENT, USER
 

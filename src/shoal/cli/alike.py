@@ -12,7 +12,7 @@ from shoal.cli.tables import out_json, out_table, talk
 from shoal.errors import ConfigError, ReadError, UnknownIdError
 
 if TYPE_CHECKING:
-    from shoal.pipeline import Run
+    from shoal.run import Run
 
 
 def alike(

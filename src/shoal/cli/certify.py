@@ -14,7 +14,7 @@ from shoal.tables import SEGMENT
 if TYPE_CHECKING:
     import polars as pl
 
-    from shoal.pipeline import Run
+    from shoal.run import Run
 
 MEASURES = {
     "jaccard": "members who come back",

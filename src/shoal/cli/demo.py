@@ -15,7 +15,7 @@ from shoal.cli.words import segment_table, with_titles
 if TYPE_CHECKING:
     import polars as pl
 
-    from shoal.pipeline import Run
+    from shoal.run import Run
 
 SHOWN_ITEMS = 3
 SHOWN_REASONS = 2

@@ -14,7 +14,7 @@ from shoal.errors import ConfigError
 if TYPE_CHECKING:
     import polars as pl
 
-    from shoal.pipeline import Run
+    from shoal.run import Run
     from shoal.segment.edits import Edit
 
 Action = Annotated[

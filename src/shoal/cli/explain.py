@@ -12,7 +12,7 @@ from shoal.cli.words import with_titles
 from shoal.errors import ConfigError
 
 if TYPE_CHECKING:
-    from shoal.pipeline import Run
+    from shoal.run import Run
 
 SMALLEST = 1e-6  # a part of a score below this is rounding
 

@@ -17,7 +17,7 @@ from shoal.tables import UNASSIGNED
 if TYPE_CHECKING:
     from shoal.config import Config
     from shoal.data.dataset import Dataset
-    from shoal.pipeline import Run
+    from shoal.run import Run
 
 
 @expand

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from shoal.adapt.settings import Finetune
     from shoal.config import Config
     from shoal.data.dataset import Dataset
-    from shoal.pipeline import Run
     from shoal.progress import Progress
+    from shoal.run import Run
 
 AsJson = Annotated[bool, Option("--json", help="Print JSON instead of a table.")]
 Folder = Annotated[Path, Argument(metavar="RUN", help="A run folder, as made by shoal fit or shoal demo.")]

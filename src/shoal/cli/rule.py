@@ -13,7 +13,7 @@ from shoal.errors import ConfigError
 if TYPE_CHECKING:
     import polars as pl
 
-    from shoal.pipeline import Run
+    from shoal.run import Run
 
 Written = Annotated[
     str | None, Argument(metavar="RULE", help="Such as 'event_count > 50 and share(\"Horror\") > 0.2'.")

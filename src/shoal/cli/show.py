@@ -15,7 +15,7 @@ from shoal.errors import ConfigError
 if TYPE_CHECKING:
     import polars as pl
 
-    from shoal.pipeline import Run
+    from shoal.run import Run
 
 User = Annotated[str | None, Option("--user", metavar="ID", help="A user of the run.")]
 Item = Annotated[str | None, Option("--item", metavar="ID", help="An item of the catalogue.")]

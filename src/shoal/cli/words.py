@@ -9,7 +9,7 @@ from shoal.tables import ITEM, PARENT, SEGMENT, UNASSIGNED
 if TYPE_CHECKING:
     import polars as pl
 
-    from shoal.pipeline import Run
+    from shoal.run import Run
 
 
 def with_titles(table: pl.DataFrame, run: Run) -> pl.DataFrame:

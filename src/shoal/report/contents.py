@@ -16,7 +16,7 @@ from shoal.titles import titles
 
 if TYPE_CHECKING:
     from shoal.data.histories import Histories
-    from shoal.pipeline import Run
+    from shoal.run import Run
 
 RECOMMENDED = 6
 EXAMPLES = 3
