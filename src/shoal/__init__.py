@@ -52,7 +52,7 @@ _HOME = {
     "Dataset": "shoal.data.dataset",
     "Finetune": "shoal.adapt.settings",
     "Judgement": "shoal.judge",
-    "Run": "shoal.pipeline",
+    "Run": "shoal.run",
     "ShoalError": "shoal.errors",
     "demo_data": "shoal.data.demo",
     "finetune": "shoal.adapt.finetune",

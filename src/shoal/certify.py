@@ -44,7 +44,8 @@ CERTIFICATE = {
     "high": pl.Float64(),
     "users": pl.Int64(),
 }
-"""A row a measure; segment null: of all segments of the level (segments, subsegments) together. See the guide."""
+"""A row a measure; segment null: of all of the level together: segments, subsegments (those of one segment, where users
+are told), or the smallest groups that users are in, subsegments or whole segments. See the guide."""
 SUMMARY = {
     "parent": pl.Int32(),
     "stability": pl.Float64(),
@@ -215,6 +216,9 @@ def _foretells(
     if learnt.inside:
         ids = [one for made in learnt.inside.values() for one in made.ids.tolist()]
         levels.append(("subsegments", ids, inside, learnt.subsegments(pasts, of_held)[0]))
+        smallest = np.where(inside >= 0, inside, segment), np.where(levels[1][3] >= 0, levels[1][3], of_held)
+        whole = [one for one in learnt.segmentation.ids.tolist() if one not in learnt.inside]
+        levels.append(("smallest", [*ids, *whole], *smallest))
     for name, ids, own, theirs in levels:
         groups = Groups(_places(own, ids), _places(theirs, ids), len(ids))
         told = {"ndcg@10": ranking(groups, train_liked, question, seed=seed)}
@@ -231,7 +235,7 @@ def _lifts(name: str, ids: list[int], place: np.ndarray, measure: str, told: Tol
     """Return lifts against random segments and everyone; of errors and bits, how much less there is of them."""
     rows: Rows = []
     for base, words in (("random", "random segments"), ("everyone", "everyone")):
-        for at, one in [(None, None), *enumerate(ids)]:
+        for at, one in [(None, None), *enumerate(ids if name != "smallest" else [])]:
             users = np.flatnonzero((place >= 0) if at is None else (place == at))
             found = beyond(told, users, base=base, less=not measure.startswith("ndcg"), seed=seed)
             value, low, high = (found.mean, found.low, found.high) if found.users > 1 else (None, None, None)

@@ -22,12 +22,19 @@ SEGMENTS = pl.DataFrame(
     }
 )
 ITEMS = pl.DataFrame({"item_id": pl.Series(["10", "20", "30"], dtype=pl.Categorical), "title": ["Laura", "Heat", None]})
+INSIDE = pl.DataFrame(
+    {
+        "segment": [7], "parent": [0], "size": [600], "name": ["Heists"], "sets_apart": ["heist"],
+        "stability": [0.875], "lift": [0.25], "lift_low": [0.031], "lift_high": [0.48], "verdict": ["holds"],
+    },
+    schema_overrides={"segment": pl.Int32, "parent": pl.Int32},
+)  # fmt: skip
 
 
 class Double:
     """A run that remembers what it was asked."""
 
-    segments = SEGMENTS
+    segments, subsegments = SEGMENTS, INSIDE
     data = SimpleNamespace(
         users=pl.DataFrame({"user_id": pl.Series(["1", "2"], dtype=pl.Categorical)}), items=ITEMS, scale=Scale(0.5, 5.0)
     )
@@ -79,16 +86,17 @@ def refused(capsys, *arguments: str) -> str:
     return err
 
 
-def test_segments_are_a_table_with_the_unassigned_under_a_dash(run, capsys) -> None:
-    assert said(capsys, "segments", "r") == [
-        "  #   users   name                   sets it apart",
-        "  0   1,204   Late-night thrillers   noir, heist; rates 0.4 below mean",
-        "  -     141   (unassigned)           fewer than 5 events",
-    ]
+def test_segments_are_a_table_with_subsegments_below_them_and_the_unassigned_under_a_dash(run, capsys) -> None:
+    lines = said(capsys, "segments", "r")
+    assert lines[0].split() == ["#", "users", "name", "sets", "it", "apart", "stable", "lift", "verdict"]
+    assert [line.split()[:2] for line in lines[1:]] == [["-", "141"], ["0", "1,204"], ["›", "7"]]
+    assert "+25 % (3 to 48)" in lines[3]
+    assert lines[3].endswith("holds")
 
 
 def test_segments_as_json_are_the_table_of_the_python_face(run, capsys) -> None:
-    assert json.loads("\n".join(said(capsys, "segments", "r", "--json"))) == SEGMENTS.to_dicts()
+    both = pl.concat([SEGMENTS, INSIDE], how="diagonal")
+    assert json.loads("\n".join(said(capsys, "segments", "r", "--json"))) == both.to_dicts()
 
 
 def test_recommendations_stand_beside_the_titles_of_the_catalogue(run, capsys) -> None:

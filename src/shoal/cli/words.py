@@ -32,7 +32,7 @@ def segment_table(segments: pl.DataFrame, inside: pl.DataFrame | None = None) ->
     number = pl.when(pl.col(SEGMENT) == UNASSIGNED).then(pl.lit("-")).otherwise(pl.col(SEGMENT).cast(pl.String))
     table = segments.with_columns(number.alias("#"), order=pl.col(SEGMENT), below=pl.lit(-1, pl.Int32))
     if inside is not None and inside.height:
-        number = pl.format("  {}", pl.col(SEGMENT))
+        number = pl.format("› {}", pl.col(SEGMENT))
         rows = inside.with_columns(number.alias("#"), order=pl.col(PARENT), below=pl.col(SEGMENT))
         table = pl.concat([table, rows], how="diagonal").sort("order", "below", maintain_order=True)
     if "lift_low" in table.columns:
