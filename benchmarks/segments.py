@@ -44,12 +44,13 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", help="of events, text, graph, tower")
     parser.add_argument("--method", default="kmeans")
     parser.add_argument("--subsegments", type=int)
+    parser.add_argument("--effort", default="usual", choices=["quick", "usual", "full"])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     data = shoal.demo_data() if options.data == "demo" else shoal.read(options.data)
     settings: dict[str, Any] = {"method": options.method}
     settings |= {k: v for k in ("sources", "subsegments") if (v := getattr(options, k)) is not None}
-    config = Config(seed=options.seed, segment=settings, validation={"protocol": "strong"})
+    config = Config(seed=options.seed, effort=options.effort, segment=settings, validation={"protocol": "strong"})
     held = strong(data, users_share=0.1, seed=options.seed, relevant_from=steps.relevance(data, config))
     around = Around(progress("lines"))
     began = time.monotonic()
