@@ -23,7 +23,7 @@ from shoal.model.space import halves
 from shoal.recommend.lift import Groups, Told, beyond, likelihood, ranking, rating
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator
-from shoal.segment.spherical import cluster, nearest
+from shoal.segment.spherical import cluster, nearest, unit
 from shoal.segment.stability import Place, Refits, from_halves, from_other_events, from_other_users, staying
 from shoal.tables import SEGMENT, UNASSIGNED, USER
 
@@ -44,8 +44,8 @@ CERTIFICATE = {
     "high": pl.Float64(),
     "users": pl.Int64(),
 }
-"""A row a measure; segment null: of all of the level together: segments, subsegments (those of one segment, where users
-are told), or the smallest groups that users are in, subsegments or whole segments. See the guide."""
+"""A row a measure; segment null: of all of the level together. Levels are segments, subsegments, inside N (the
+subsegments of segment N), and smallest: the smallest groups that users are in, subsegments or whole segments."""
 SUMMARY = {
     "parent": pl.Int32(),
     "stability": pl.Float64(),
@@ -66,7 +66,8 @@ class _Level:
 
     Attributes
     ----------
-    name : str
+    name, whole : str
+        The level of a row about one of the groups, and of a row about all of them.
     ids : list of int
     vectors : (users, width) float32
         Of the training users that are grouped.
@@ -79,6 +80,7 @@ class _Level:
     """
 
     name: str
+    whole: str
     ids: list[int]
     vectors: np.ndarray
     users: np.ndarray
@@ -113,17 +115,19 @@ def _levels(learnt: Learnt, train: Histories, segment: np.ndarray, inside: np.nd
     space = learnt.space
     assert space is not None
 
-    def level(name: str, ids: list[int], label: np.ndarray, which: int) -> _Level:
+    def level(name: str, whole: str, ids: list[int], label: np.ndarray, which: int) -> _Level:
         places = {one: place for place, one in enumerate(ids)}
         users = np.flatnonzero(np.isin(label, ids))
         if len(users) > MOST_USERS:
             users = np.sort(generator(seed, "certified", ids[0]).choice(users, MOST_USERS, replace=False))
         labels = np.array([places[one] for one in label[users].tolist()], np.int64)
-        return _Level(name, ids, space.both(train.take(users))[which], users, labels, lambda p: space.both(p)[which])
+        return _Level(
+            name, whole, ids, space.both(train.take(users))[which], users, labels, lambda p: space.both(p)[which]
+        )
 
-    yield level("segments", learnt.segmentation.ids.tolist(), segment, 0)
-    for made in learnt.inside.values():
-        yield level("subsegments", made.ids.tolist(), inside, 1)
+    yield level("segments", "segments", learnt.segmentation.ids.tolist(), segment, 0)
+    for parent, made in learnt.inside.items():
+        yield level("subsegments", f"inside {parent}", made.ids.tolist(), inside, 1)
 
 
 def _comes_back(level: _Level, pasts: Histories, min_events: int, seed: int) -> Rows:
@@ -186,8 +190,6 @@ def _stay(level: _Level, pasts: Histories, min_events: int, seed: int) -> Rows:
 
 
 def _means(level: _Level) -> np.ndarray:
-    from shoal.segment.spherical import unit
-
     return unit(np.stack([level.vectors[level.labels == place].mean(0) for place in range(len(level.ids))]))
 
 
@@ -259,7 +261,13 @@ def _row(
     if users is None:
         users = len(level.labels) if segment is None else int((level.labels == level.ids.index(segment)).sum())
     names = ("level", SEGMENT, "measure", "against", "value", "low", "high", "users")
-    return dict(zip(names, (level.name, segment, measure, against, value, low, high, users), strict=True))
+    return dict(
+        zip(
+            names,
+            (level.whole if segment is None else level.name, segment, measure, against, value, low, high, users),
+            strict=True,
+        )
+    )
 
 
 def summary(certificate: pl.DataFrame, parents: dict[int, int], blind: dict[int, float | None]) -> pl.DataFrame:
