@@ -74,7 +74,8 @@ def test_the_map_carries_every_user_within_a_ten_thousandth() -> None:
     x = unpacked(data, "x", "<u2") / 65_535 * spread + made.map["x"].min()
     np.testing.assert_allclose(x, made.map["x"], atol=1e-4)
     np.testing.assert_array_equal(unpacked(data, "events", "<u4"), made.map["events"])
-    shown = [data["groups"][k]["segment"] for k in unpacked(data, "group", "<u2")]
+    level = data["levels"][0]
+    shown = [level["groups"][k]["segment"] for k in unpacked(level, "group", "<u2")]
     assert shown == made.map["segment"].to_list()
     assert data["users"] == made.map["user_id"].to_list()
     missing = made.map["strength"].is_null().to_numpy()
@@ -83,7 +84,7 @@ def test_the_map_carries_every_user_within_a_ten_thousandth() -> None:
 
 def test_no_text_of_the_data_becomes_markup() -> None:
     plain, page = Elements(render(contents(60))), Elements(render(hostile()))
-    assert len(page.of("script")) == len(plain.of("script")) == 2
+    assert len(page.of("script")) == len(plain.of("script")) == 3
     assert page.of("img") == []
     assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
     assert HOSTILE in html.unescape(render(hostile()))
@@ -158,7 +159,7 @@ def test_a_card_for_the_unassigned_replaces_the_note_and_comes_last() -> None:
     ids = [a["id"] for a in Elements(page).of("article") if "id" in a]
     assert ids == [*(f"segment-{k}" for k in range(8)), "segment-unassigned"]
     assert "Too few events (median 3)." in page
-    assert [g["name"] for g in map_data(page)["groups"]][-1] == "Unassigned"
+    assert [g["name"] for g in map_data(page)["levels"][0]["groups"]][-1] == "Unassigned"
 
 
 def test_a_table_without_a_column_is_refused_with_the_closest_name() -> None:
