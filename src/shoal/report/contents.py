@@ -73,7 +73,7 @@ def contents(run: Run) -> Contents:
 def _metrics(run: Run) -> pl.DataFrame:
     """Return the metrics, with a note where the paired comparison finds no sure difference from the blend."""
     open_ = run.judgement.differences.filter(pl.col("verdict") == "undecided").select("model", "metric")
-    open_ = open_.with_columns(note=pl.lit("no sure difference from the blend"))
+    open_ = open_.with_columns(note=pl.lit("no sure difference"))
     return run.judgement.table.join(open_, on=["model", "metric"], how="left", maintain_order="left")
 
 

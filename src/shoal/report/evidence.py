@@ -34,18 +34,25 @@ class _Line:
 
 def badge(verdict: str | None) -> str:
     """Return the verdict as a badge with the reason beside it; nothing without one."""
-    kind, _, reason = (verdict or "").partition(": ")
-    if kind not in BADGES:
-        return ""
-    style, word = BADGES[kind]
-    why = f' <span class="why">{escape(reason[:1].upper() + reason[1:])}.</span>' if reason else ""
-    return f'<p class="verdict"><b class="badge {style}">{word}</b>{why}</p>'
+    told = small_badge(verdict)
+    return f'<p class="verdict">{told}{_why(verdict)}</p>' if told else ""
 
 
 def small_badge(verdict: str | None) -> str:
-    """Return the verdict as a badge alone."""
+    """Return the verdict as a badge alone; nothing without one."""
     style, word = BADGES.get((verdict or "").partition(": ")[0], ("", ""))
     return f'<b class="badge {style}">{word}</b>' if word else ""
+
+
+def reason(verdict: str | None) -> str:
+    """Return the reason of a verdict alone; nothing without one."""
+    why = _why(verdict)
+    return f'<p class="verdict">{why}</p>' if why else ""
+
+
+def _why(verdict: str | None) -> str:
+    why = (verdict or "").partition(": ")[2]
+    return f'<span class="why">{escape(why[:1].upper() + why[1:])}.</span>' if why else ""
 
 
 def evidence(row: Mapping[str, Any], certificate: pl.DataFrame) -> str:

@@ -9,7 +9,7 @@ const [LEAST, FARTHEST, SMALL] = [-0.5, 3, 0.2]; // of the axis, and the size fr
 const ODDS = Math.PI / Math.sqrt(3);
 
 const onAxis = (d) => `${(100 * (clamp(d, LEAST, FARTHEST) - LEAST)) / (FARTHEST - LEAST)}%`;
-const percents = (share) => `${(100 * share).toFixed(share && share < 0.0995 ? 1 : 0)}\u202f%`;
+const percents = (share) => `${(100 * share).toFixed(share >= 0.0995 || !share ? 0 : share >= 0.00095 ? 1 : 2)}\u202f%`;
 const figure = (value) => value.toLocaleString("en", { maximumFractionDigits: Math.abs(value) < 100 ? 2 : 0 });
 
 // The strongest difference of each label among the picked segments; rows come in order, the surest first.
@@ -23,27 +23,33 @@ function strongest(picked) {
 }
 
 function times(odds) {
-  return odds > 100 ? "over 100" : odds.toLocaleString("en", { maximumSignificantDigits: odds < 10 ? 2 : 3 });
+  return odds > 100 ? "over 100" : odds.toLocaleString("en", { maximumSignificantDigits: 2 });
 }
 
-function inWords([, , , odds, d, low, high], side, other, many) {
-  const whom = many ? `${side}, against ${other}` : side;
+function inWords([, , , odds, d, low, high]) {
   const [a, b] = d > 0 ? [low, high] : [-high, -low];
-  if (!odds) return `${Math.abs(d).toFixed(1)} deviations more (${a.toFixed(1)} to ${b.toFixed(1)}): ${whom}`;
+  if (!odds) return `${Math.abs(d).toFixed(1)} deviations more (${a.toFixed(1)} to ${b.toFixed(1)})`;
   const [mean, least, most] = [Math.abs(d), a, b].map((v) => times(Math.exp(v * ODDS)));
-  return `${mean} times the odds (${least} to ${most}): ${whom}`;
+  return `${mean} times the odds (${least} to ${most})`;
+}
+
+// A segment as its mark, with its name for those who cannot see it or rest on it.
+function named(segment) {
+  const name = make("span", { class: "unseen" }, segment.name);
+  return make("span", { class: "named", title: segment.name }, swatch(segment), name);
 }
 
 function effect(row, many) {
-  const [first, second, , , d, low, high, matters] = row;
+  const [first, second, , , d, low, high] = row;
   const [side, other] = (d > 0 ? [first, second] : [second, first]).map((k) => versus.segments[k]);
   const [a, b] = d > 0 ? [low, high] : [-high, -low];
   const line = make("span", { class: "whisker", "aria-hidden": "true", "--colour": `var(${side.colour})` },
     make("i", { class: "zero", left: onAxis(0) }), make("i", { class: "small", left: onAxis(SMALL) }),
     make("i", { class: "span", left: onAxis(a), width: `calc(${onAxis(b)} - ${onAxis(a)})` }),
     make("i", { class: "dot", left: onAxis(Math.abs(d)) }));
-  const words = inWords(row, side.name, other.name, many) + (matters ? "" : "; too unsure to count");
-  return make("div", { class: "effect" }, make("span", { class: "plot" }, line), make("span", { class: "words" }, words));
+  const whom = many ? [named(side), " against ", named(other)] : [named(side)];
+  const words = make("span", { class: "words" }, ...whom, ` ${inWords(row)}`);
+  return make("div", { class: "effect" }, make("span", { class: "plot" }, line), words);
 }
 
 function values(own, picked, share) {
@@ -63,7 +69,7 @@ function values(own, picked, share) {
 function difference(label, row, picked) {
   const [, name, own] = versus.labels[label];
   const share = row ? row[3] === 1 : true;
-  const item = make("li", { class: row && !row[7] ? "open" : "" }, make("span", { class: "what" }, name), values(own, picked, share));
+  const item = make("li", {}, make("span", { class: "what" }, name), values(own, picked, share));
   if (row) item.append(effect(row, picked.size > 2));
   return item;
 }
@@ -86,11 +92,15 @@ function compare() {
   const out = byId("compared");
   if (picked.size < FEWEST) return out.replaceChildren(make("p", { class: "nothing" }, "Pick two to five segments."));
   const rows = versus.rows.length ? strongest(picked) : farApart(picked);
+  const sure = ([, row]) => !row || row[7];
   const parts = Object.entries(PARTS).map(([part, title]) => {
-    const own = [...rows].filter(([label]) => versus.labels[label][0] === part).slice(0, SHOWN);
+    const own = [...rows].filter(([label]) => versus.labels[label][0] === part);
+    const told = own.filter(sure).slice(0, SHOWN).map(([label, row]) => difference(label, row, picked));
+    const open = own.filter((entry) => !sure(entry)).slice(0, SHOWN).map(([label]) => versus.labels[label][1]);
     if (!own.length) return "";
-    const list = make("ul", { class: "differences" }, ...own.map(([label, row]) => difference(label, row, picked)));
-    return make("section", {}, make("h3", {}, title), list);
+    const list = make("ul", { class: "differences" }, ...told);
+    const unsure = make("p", { class: "open" }, `No difference to count on: ${open.join(", ")}.`);
+    return make("section", {}, make("h3", {}, title), list, open.length ? unsure : "");
   });
   out.replaceChildren(...parts);
   if (!rows.size) out.replaceChildren(make("p", { class: "nothing" }, "Nothing was measured that tells these apart."));

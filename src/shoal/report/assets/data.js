@@ -71,8 +71,8 @@ function swatch({ colour, shape }) {
 
 // Pixels a unit, across and down. A map has no true proportions, so it may be stretched a little to fill its frame.
 function scale() {
-  const room = Math.min(48, view.width * 0.08);
-  const fit = [(view.width - 2 * room) / extent[0], (view.height - 2 * room) / extent[1]];
+  const [side, ends] = [Math.min(48, view.width * 0.08), 60]; // buttons stand at the lower end
+  const fit = [(view.width - 2 * side) / extent[0], Math.max(60, view.height - 2 * ends) / extent[1]];
   const least = Math.min(...fit);
   return fit.map((f) => view.zoom * Math.min(f, STRETCH * least));
 }

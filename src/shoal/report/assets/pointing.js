@@ -33,7 +33,8 @@ function showTip() {
   tip.hidden = ring.hidden = i === NONE;
   if (i === NONE) return;
   const lines = places(i).flatMap((group) => [group.name, make("br")]);
-  tip.replaceChildren(make("b", {}, `User ${users[i]}`), ...lines, happened(i) + (strength(i) && `, strength ${strength(i)}`));
+  const sure = strength(i) && `, strength ${strength(i)}`;
+  tip.replaceChildren(make("b", {}, `User ${users[i]}`), ...lines, happened(i) + sure);
   const [x, y] = project(xs[i], ys[i]);
   ring.style.transform = `translate(${x}px, ${y}px)`;
   const left = clamp(x + 14, 4, view.width - tip.offsetWidth - 4);
@@ -83,7 +84,8 @@ function find(id) {
   const known = state.user !== NONE;
   if (known && view.zoom > 1) [view.x, view.y] = [xs[state.user], ys[state.user]];
   if (known) state.hovered = NONE;
-  found.replaceChildren(...(known ? told(state.user) : id ? [`There is no user ${id} on this map.${found.dataset.sample}`] : []));
+  const nobody = id ? [`There is no user ${id} on this map.${found.dataset.sample}`] : [];
+  found.replaceChildren(...(known ? told(state.user) : nobody));
   redraw();
 }
 

@@ -58,7 +58,7 @@ function program(gl) {
 }
 
 function cardPainter() {
-  const gl = canvas.getContext("webgl", { antialias: false, preserveDrawingBuffer: true, failIfMajorPerformanceCaveat: false });
+  const gl = canvas.getContext("webgl", { antialias: false, preserveDrawingBuffer: true });
   let painter = gl && program(gl);
   if (!painter) return null;
   const buffers = {};
@@ -144,7 +144,8 @@ function makeStamp({ colour, shape }, size) {
   if (shape === "ring") pen.stroke();
   else pen.fill();
   const { data: pixels } = pen.getImageData(0, 0, side, side);
-  return { side, red, green, blue, cover: Float32Array.from({ length: side * side }, (_, k) => pixels[4 * k + 3] / 255) };
+  const cover = Float32Array.from({ length: side * side }, (_, k) => pixels[4 * k + 3] / 255);
+  return { side, red, green, blue, cover };
 }
 
 function pressPoints(picture, stamps, lit, wanted) {
