@@ -105,14 +105,18 @@ def migration() -> pl.DataFrame:
 
 def history(names: dict[int, str]) -> pl.DataFrame:
     rows = [
-        (datetime(2026, month, 14), segment, f"{name}{' of old' if month == 1 else ''}", 70 + segment, 0.1 + month / 90)
+        (
+            datetime(2026, month, 14),
+            segment,
+            f"{name}{' of old' if month == 1 else ''}",
+            70 + segment,
+            0.1 + month / 90 * (-1) ** segment + segment / 100,
+        )
         for month in (1, 2, 3)
         for segment, name in names.items()
     ]
-    return pl.DataFrame(
-        rows, schema={"fitted": pl.Datetime, "segment": pl.Int32, "name": pl.String, "size": pl.Int64, "share": pl.Float64},
-        orient="row",
-    )  # fmt: skip
+    columns = {"segment": pl.Int32, "name": pl.String, "size": pl.Int64, "share": pl.Float64}
+    return pl.DataFrame(rows, schema={"fitted": pl.Datetime, **columns}, orient="row")
 
 
 def drift() -> pl.DataFrame:

@@ -168,7 +168,11 @@ def _direction(metric: str) -> str:
 def _titled(metric: str) -> str:
     """Return ``NDCG@10`` for ``ndcg@10``, ``Recall@10`` for ``recall@10``."""
     name = metric.split("@")[0]
-    return name.upper() + metric[len(name) :] if name.lower() in ACRONYMS else metric[:1].upper() + metric[1:].replace("_", " ")
+    return (
+        name.upper() + metric[len(name) :]
+        if name.lower() in ACRONYMS
+        else metric[:1].upper() + metric[1:].replace("_", " ")
+    )
 
 
 def _spoken(model: str) -> str:

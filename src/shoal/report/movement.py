@@ -14,8 +14,8 @@ from shoal.report.figures import MINUS, mark, percent, scale, swatch, whisker, w
 from shoal.report.levels import position, title
 from shoal.tables import NAME, SEGMENT
 
-WIDTH, HEIGHT, GAP = 640, 360, 10
-LEFT, NODE = 190, 12
+WIDTH, HEIGHT, GAP = 720, 360, 16
+LEFT, NODE = 230, 12
 LONGEST = 27
 NEW, GONE = "New users", "Gone"
 
@@ -60,7 +60,7 @@ def flow(migration: pl.DataFrame | None, segments: pl.DataFrame, history: pl.Dat
     told = f"{whole(stayed)} of {whole(int(moved['users'].sum()))} users who are in both runs are where they were."
     return f"""<p class="lede">{told} Left: the run before; right: this one.</p>
 <div class="wide" tabindex="0" role="region" aria-label="Who moved since the run before">
-<svg class="flow" viewBox="0 -4 {WIDTH} {HEIGHT + 8}" role="img" aria-label="{escape(told)}">
+<svg class="flow" viewBox="0 -8 {WIDTH} {HEIGHT + 16}" role="img" aria-label="{escape(told)}">
 {"".join(ribbons)}{"".join(bars)}</svg></div>
 {_as_table(migration, old, new)}"""
 
@@ -126,7 +126,7 @@ def _bar(node: _Node, x: float, side: str) -> str:
     return (
         f'<rect class="node" style="--colour: var({node.colour})" x="{x}" y="{node.top:.1f}" width="{NODE}" '
         f'height="{max(1.0, node.size):.1f}"/><text x="{at}" y="{middle:.1f}" class="{side}">{escape(word)}'
-        f'<tspan x="{at}" dy="1.15em" class="faint">{whole(node.users)}</tspan></text>'
+        f' <tspan class="faint">{whole(node.users)}</tspan></text>'
     )
 
 
