@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from contents import contents
 
+from shoal.certify import CERTIFICATE
 from shoal.report.shown import Contents
 from shoal.segment.compare import DIFFERENCES
 
@@ -69,7 +70,7 @@ def certificate(numbers: list[int]) -> pl.DataFrame:
         lift = {"measure": "lift ndcg@10", "against": "random segments", "value": 0.25, "low": 0.03, "high": 0.48}
         rows.append(told | lift)
         rows.append(told | {"measure": "blind score", "against": "chance 0.33", "value": 0.7, "low": 0.6, "high": 0.8})
-    return pl.DataFrame(rows, schema_overrides={"segment": pl.Int32})
+    return pl.DataFrame(rows, schema=CERTIFICATE)
 
 
 def differences(segments: int) -> pl.DataFrame:

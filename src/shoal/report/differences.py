@@ -46,12 +46,13 @@ def differences_data(
     marks = [{key: g[key] for key in (SEGMENT, "name", "colour", "shape")} for g in shown]
     if differences is None or not differences.height:
         return {"segments": marks, "labels": _shared(segments, place), "rows": []}
-    kept = _kept(differences.filter(pl.col("first").is_in(list(place)), pl.col("second").is_in(list(place))))
+    known = differences.filter(pl.col("first").is_in(list(place)), pl.col("second").is_in(list(place)))
+    kept = _kept(known)
     keys = ["part", "kind", "label", ITEM]
     labels = kept.select(keys).unique(maintain_order=True)
     number = {key: k for k, key in enumerate(labels.iter_rows())}
     values: list[list[Any]] = [[None] * len(shown) for _ in number]
-    for row in differences.iter_rows(named=True):
+    for row in known.iter_rows(named=True):
         at = number.get(tuple(row[k] for k in keys))
         if at is not None:
             for end in ("first", "second"):

@@ -23,7 +23,7 @@ function strongest(picked) {
 }
 
 function times(odds) {
-  return odds > 100 ? "over 100" : odds.toLocaleString("en", { maximumSignificantDigits: 2 });
+  return odds > 100 ? "over 100" : odds.toLocaleString("en", { minimumSignificantDigits: 2, maximumSignificantDigits: 2 });
 }
 
 function inWords([, , , odds, d, low, high]) {
