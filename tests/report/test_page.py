@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 from contents import FILMS, HOSTILE, READ, SEGMENTS, VERDICTS, contents, hostile
+from more import full
 
 from shoal.errors import MismatchError, StoreError, TableError
 from shoal.report.measures import headline, metric_tables
@@ -74,7 +75,8 @@ def test_the_map_carries_every_user_within_a_ten_thousandth() -> None:
     x = unpacked(data, "x", "<u2") / 65_535 * spread + made.map["x"].min()
     np.testing.assert_allclose(x, made.map["x"], atol=1e-4)
     np.testing.assert_array_equal(unpacked(data, "events", "<u4"), made.map["events"])
-    shown = [data["groups"][k]["segment"] for k in unpacked(data, "group", "<u2")]
+    level = data["levels"][0]
+    shown = [level["groups"][k]["segment"] for k in unpacked(level, "group", "<u2")]
     assert shown == made.map["segment"].to_list()
     assert data["users"] == made.map["user_id"].to_list()
     missing = made.map["strength"].is_null().to_numpy()
@@ -83,7 +85,7 @@ def test_the_map_carries_every_user_within_a_ten_thousandth() -> None:
 
 def test_no_text_of_the_data_becomes_markup() -> None:
     plain, page = Elements(render(contents(60))), Elements(render(hostile()))
-    assert len(page.of("script")) == len(plain.of("script")) == 2
+    assert len(page.of("script")) == len(plain.of("script")) == 3
     assert page.of("img") == []
     assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
     assert HOSTILE in html.unescape(render(hostile()))
@@ -158,7 +160,7 @@ def test_a_card_for_the_unassigned_replaces_the_note_and_comes_last() -> None:
     ids = [a["id"] for a in Elements(page).of("article") if "id" in a]
     assert ids == [*(f"segment-{k}" for k in range(8)), "segment-unassigned"]
     assert "Too few events (median 3)." in page
-    assert [g["name"] for g in map_data(page)["groups"]][-1] == "Unassigned"
+    assert [g["name"] for g in map_data(page)["levels"][0]["groups"]][-1] == "Unassigned"
 
 
 def test_a_table_without_a_column_is_refused_with_the_closest_name() -> None:
@@ -195,6 +197,69 @@ def test_the_headline_compares_the_blend_with_the_best_of_the_others() -> None:
 def test_the_headline_says_where_intervals_overlap() -> None:
     close = METRICS.with_columns(high=pl.col("high") + 0.02)
     assert headline(close)[0].endswith("item-item; their intervals overlap.")
+
+
+PAIRED = pl.DataFrame(
+    {
+        "model": ["item_item", "popularity", "bias"],
+        "metric": ["ndcg@10", "ndcg@10", "rmse"],
+        "mean": [0.1, 0.2, -0.03],
+        "low": [0.02, 0.1, -0.04],
+        "high": [0.18, 0.3, -0.01],
+        "verdict": ["better", "better", "better"],
+    }
+)
+
+
+def test_the_headline_says_what_the_comparison_user_by_user_says() -> None:
+    close = METRICS.with_columns(high=pl.col("high") + 0.02)
+    assert headline(close, PAIRED) == [
+        "NDCG@10: 0.300 for the blend, 0.200 for the best of the others, item-item; user by user better by 0.100 "
+        "(0.020 to 0.180).",
+        "RMSE: 0.840 for the blend, 0.870 for the best of the others, bias; user by user better by 0.030 "
+        "(0.010 to 0.040).",
+    ]
+
+
+def test_a_difference_that_is_not_sure_is_said_not_to_be() -> None:
+    unsure = PAIRED.with_columns(low=pl.lit(-0.01), verdict=pl.lit("undecided"))
+    assert headline(METRICS, unsure)[0].endswith("item-item; user by user no sure difference (\u22120.010 to 0.180).")
+
+
+def test_the_choice_shows_the_columns_that_newer_runs_have() -> None:
+    made = contents(60)
+    more = made.choice.with_columns(jaccard=pl.lit(0.91), halves=pl.lit(None, pl.Float64), lift=0.4, lift_low=0.234)
+    plain, page = Elements(render(made)).text, Elements(render(replace(made, choice=more))).text
+    for words in ("Members back", "Lift", "23\u202f%"):
+        assert words in page
+        assert words not in plain.split("How the number")[1].split("A few users")[0]
+    assert "Halves" not in page  # nothing is known of them
+
+
+def test_both_levels_of_the_map_carry_every_user() -> None:
+    made = full(200)
+    segments, inside = map_data(render(made))["levels"]
+    own = [segments["groups"][k]["segment"] for k in unpacked(segments, "group", "<u2")]
+    fine = [inside["groups"][k]["segment"] for k in unpacked(inside, "group", "<u2")]
+    assert own == made.map["segment"].to_list()
+    assert fine == [s if i < 0 else i for s, i in made.map.select("segment", "subsegment").iter_rows()]
+    looks = [(g["colour"], g["shape"]) for g in inside["groups"]]
+    assert len(set(looks)) == len(looks)
+
+
+def test_everything_that_newer_runs_have_is_text_and_not_markup() -> None:
+    made, bad = full(60), pl.lit(HOSTILE)
+    page = render(
+        replace(
+            made,
+            segments=made.segments.with_columns(name=bad, verdict=pl.lit("fails: ") + bad),
+            subsegments=made.subsegments.with_columns(name=bad, sets_apart=bad, verdict=pl.lit("fails: ") + bad),
+            differences=made.differences.with_columns(label=bad),
+            history=made.history.with_columns(name=bad),
+        )
+    )
+    assert len(Elements(page).of("script")) == 3
+    assert Elements(page).of("img") == []
 
 
 def test_models_are_listed_from_best_to_worst_whichever_way_is_better() -> None:

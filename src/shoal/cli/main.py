@@ -32,6 +32,7 @@ from shoal.cli.export import export
 from shoal.cli.finetune import finetune, score
 from shoal.cli.fit import fit
 from shoal.cli.name import name
+from shoal.cli.plot import plot
 from shoal.cli.report import report
 from shoal.cli.rule import rule
 from shoal.cli.show import assign, rate, recommend, segments
@@ -91,6 +92,7 @@ _COMMANDS: dict[Callable[..., None], str] = {
     export: "Members and counts for other systems.",
     evaluate: "How good it is, beside honest baselines.",
     report: "The run as one page for a browser.",
+    plot: "The map of a run for slides.",
     finetune: "A language model learns a task.",
     score: "Ratings or labels of texts.",
     tune: "A search for settings of a fine-tuning.",

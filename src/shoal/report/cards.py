@@ -11,31 +11,47 @@ from typing import Any
 
 import polars as pl
 
+from shoal.report.evidence import badge, evidence
 from shoal.report.figures import MINUS, bar, decimal, listed, mark, percent, swatch, whole
-from shoal.report.map import anchor, position, title
+from shoal.report.inside import inside_card
+from shoal.report.levels import anchor, position, title
 from shoal.tables import ITEM, RANK, SEGMENT, UNASSIGNED
 
 MORE, LESS, WORDS, TITLES = 5, 3, 10, 6
 SMALL_GAP = 0.05
+CERTIFICATE = {SEGMENT: pl.Int32(), "measure": pl.String(), "against": pl.String()}
 
 
-def segment_cards(segments: pl.DataFrame, recommended: pl.DataFrame, *, users: int, unassigned: int) -> str:
+def segment_cards(
+    segments: pl.DataFrame,
+    recommended: pl.DataFrame,
+    *,
+    users: int,
+    unassigned: int,
+    subsegments: pl.DataFrame | None = None,
+    certificate: pl.DataFrame | None = None,
+) -> str:
     """Return the cards of all segments, in the order of the table; users without a segment come last.
 
     Parameters
     ----------
     segments, recommended : DataFrame
-        As in `shoal.report.page.Contents`.
+        As in `shoal.report.shown.Contents`.
     users : int
         How many users there are, with and without a segment; shares are of these.
     unassigned : int
         How many have no segment. They get a note, or a card of their own where `segments` has a row for them.
+    subsegments, certificate : DataFrame, optional
+        As in `shoal.report.shown.Contents`.
     """
     cards = []
+    proof = pl.DataFrame(schema=CERTIFICATE) if certificate is None else certificate
     for row in segments.sort(pl.col(SEGMENT) == UNASSIGNED, maintain_order=True).iter_rows(named=True):
         offers = recommended.filter(pl.col(SEGMENT) == row[SEGMENT]).sort(RANK)
         titles = offers.select(pl.coalesce("title", pl.col(ITEM).cast(pl.String))).to_series().to_list()
-        cards.append(_segment_card(row, titles, position(segments, row[SEGMENT]), users))
+        inside = inside_card(row[SEGMENT], segments, subsegments, proof)
+        told = badge(row.get("verdict")) + evidence(row, proof)
+        cards.append(_segment_card(row, titles, position(segments, row[SEGMENT]), users, told, inside))
     if unassigned and UNASSIGNED not in segments[SEGMENT].to_list():
         cards.append(_note_on_unassigned(unassigned, users))
     return "\n".join(cards)
@@ -47,7 +63,7 @@ def example_cards(examples: Sequence[Mapping[str, Any]], segments: pl.DataFrame)
     return "\n".join(_example_card(e, by_name.get(e["segment"], UNASSIGNED), segments) for e in examples)
 
 
-def _segment_card(row: Mapping[str, Any], offered: list[str], place: int, users: int) -> str:
+def _segment_card(row: Mapping[str, Any], offered: list[str], place: int, users: int, told: str, inside: str) -> str:
     name, link = escape(title(row[SEGMENT], row["name"])), anchor(row[SEGMENT])
     exemplars = [e["title"] or e[ITEM] for e in row["exemplars"] or []][:TITLES]
     return f"""<article class="card segment" id="{link}" tabindex="-1" aria-labelledby="{link}-name"
@@ -57,6 +73,7 @@ def _segment_card(row: Mapping[str, Any], offered: list[str], place: int, users:
 <p class="size"><b>{whole(row["size"])}</b> {_users(row["size"])}, {percent(row["size"] / max(1, users))}</p>
 </header>
 <p class="apart">{escape(_sentence(row["sets_apart"] or ""))}</p>
+{told}
 <p class="habits">{_habits(row)} <a class="show" href="#map" data-show="{row[SEGMENT]}">Show on the map</a></p>
 {_shares(row["categories"] or [], name)}
 {_words(row["words"] or [])}
@@ -64,6 +81,7 @@ def _segment_card(row: Mapping[str, Any], offered: list[str], place: int, users:
 {_titles("Typical of it", exemplars)}
 {_titles("Recommended to it", offered[:TITLES], ordered=True)}
 </div>
+{inside}
 </article>"""
 
 

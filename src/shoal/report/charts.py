@@ -7,7 +7,7 @@ read out and searched. Nothing needs a script.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -42,7 +42,15 @@ class Dot:
     label: str = ""
 
 
-def lines(drawn: Sequence[Line], *, x: str, y: str, title: str, rings: Sequence[Dot] = ()) -> str:
+def lines(
+    drawn: Sequence[Line],
+    *,
+    x: str,
+    y: str,
+    title: str,
+    rings: Sequence[Dot] = (),
+    ticks: Mapping[float, str] | None = None,
+) -> str:
     """Return a chart of lines; points that are no numbers are left out.
 
     Parameters
@@ -55,6 +63,8 @@ def lines(drawn: Sequence[Line], *, x: str, y: str, title: str, rings: Sequence[
         What the chart shows, for those who cannot see it.
     rings : sequence of Dot
         Marks on top.
+    ticks : mapping of float to str, optional
+        Words on the x axis, such as dates; None: round numbers.
     """
     kept = [(one, _finite(one.points)) for one in drawn]
     every = [p for _, points in kept for p in points]
@@ -64,7 +74,8 @@ def lines(drawn: Sequence[Line], *, x: str, y: str, title: str, rings: Sequence[
     if all(float(p[0]).is_integer() for p in every):  # steps, epochs and trials are counted
         across = _counted(across)
     down = scale([*(p[1] for p in every), *(ring.y for ring in rings)], wanted=4)
-    body = [_frame(across, down, x, y)]
+    at = None if ticks is None else [(_x(across, where), word) for where, word in ticks.items()]
+    body = [_frame(None if at else across, down, x, y, ticks=at)]
     for one, points in kept:
         placed = [(_x(across, p[0]), _y(down, p[1])) for p in _thinned(points)]
         body.append(_path(placed, one))

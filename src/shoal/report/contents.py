@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from shoal.report.map import layout
-from shoal.report.page import Contents, write
+from shoal.report.page import write
+from shoal.report.shown import Contents
 from shoal.seeding import integer
 from shoal.tables import ITEM, SEGMENT, STRENGTH, USER
 from shoal.titles import titles
 
 if TYPE_CHECKING:
     from shoal.data.histories import Histories
+    from shoal.learnt import Learnt
     from shoal.run import Run
 
 RECOMMENDED = 6
 EXAMPLES = 3
-MOST_MAPPED = 50_000
+MOST_MAPPED = 100_000
+MOST_COMPARED, AT_ONCE, LEAST_COMPARED = 8, 5, 10
+"""Segments of which all pairs are compared, how many of them in one go, and users that it takes."""
 PACKAGES = ("shoal", "python", "torch", "transformers", "polars")
 
 
@@ -38,10 +44,10 @@ def contents(run: Run) -> Contents:
         users=data.users.height,
         items=data.items.height,
         events=data.interactions.height,
-        map=_map(run),
+        map=mapped(run),
         segments=run.segments,
         recommended=_recommended(run),
-        metrics=run.judgement.table.with_columns(note=pl.lit("")),
+        metrics=_metrics(run),
         choice=run.learnt.segmentation.choice,
         reason=run.learnt.segmentation.reason,
         verdicts=verdicts(run),
@@ -54,19 +60,55 @@ def contents(run: Run) -> Contents:
             "protocol": f"{run.judgement.protocol}: {'; '.join(run.judgement.notes) or 'nothing left out'}",
             "seconds": manifest["seconds"],
         },
+        subsegments=run.subsegments,
+        certificate=run.certificate,
+        differences=_differences(run),
+        paired=run.judgement.differences,
+        migration=run.migration,
+        history=run.history,
+        drift=run.drift,
     )
 
 
-def _map(run: Run) -> pl.DataFrame:
+def _metrics(run: Run) -> pl.DataFrame:
+    """Return the metrics, with a note where the paired comparison finds no sure difference from the blend."""
+    open_ = run.judgement.differences.filter(pl.col("verdict") == "undecided").select("model", "metric")
+    open_ = open_.with_columns(note=pl.lit("no sure difference"))
+    return run.judgement.table.join(open_, on=["model", "metric"], how="left", maintain_order="left")
+
+
+def _differences(run: Run) -> pl.DataFrame | None:
+    """Return what differs between all pairs of segments; None where there are too many, or only one.
+
+    Segments are compared a few at a time, so that the data is read a few times and not once a pair.
+    """
+    known = run.segments.filter(pl.col(SEGMENT) >= 0, pl.col("size") >= LEAST_COMPARED)[SEGMENT].to_list()
+    if not 2 <= len(known) <= MOST_COMPARED:
+        return None
+    twos = [known[k : k + 2] for k in range(0, len(known), 2)]
+    blocks = [known] if len(known) <= AT_ONCE else [a + b for a, b in combinations(twos, 2)]
+    found = pl.concat([run.compare(block) for block in blocks])
+    return found.unique(["first", "second", "part", "kind", "label", ITEM], keep="first", maintain_order=True)
+
+
+def mapped(run: Run) -> pl.DataFrame:
+    """Return where the users lie, the table map of `Contents`; of very many users a sample, drawn by the run's seed."""
     learnt = run.learnt
     members = run.members
     if members.height > MOST_MAPPED:
         members = members.sample(MOST_MAPPED, seed=integer(run.manifest["seed"], "map")).sort(USER)
     pasts = _pasts(run, members[USER].to_list())
-    places = layout(learnt.users(pasts), seed=integer(run.manifest["seed"], "map"))
+    places = layout(_vectors(learnt, pasts), seed=integer(run.manifest["seed"], "map"))
     return members.with_columns(
         x=pl.Series(places[:, 0]), y=pl.Series(places[:, 1]), events=pl.Series(pasts.counts, dtype=pl.Int32)
     )
+
+
+def _vectors(learnt: Learnt, pasts: Histories) -> np.ndarray:
+    """Return what segments were found in; where there are subsegments, what they were found in beside it."""
+    if learnt.space is None or not learnt.inside:
+        return learnt.users(pasts)
+    return np.hstack(learnt.space.both(pasts))
 
 
 def _pasts(run: Run, users: list[str]) -> Histories:

@@ -62,12 +62,19 @@ def _round_step(rough: float) -> float:
 
 
 def colours() -> str:
-    """Return the CSS that gives --segment-0, --segment-1, ... their colours, light and dark."""
+    """Return the CSS that gives --segment-0, --segment-1, ... their colours, light and dark.
+
+    Dark is what the reader's system wants, unless `data-theme` on the page says otherwise.
+    """
 
     def named(palette: Sequence[str]) -> str:
         return " ".join(f"--segment-{k}: {colour};" for k, colour in enumerate(palette))
 
-    return f":root {{ {named(LIGHT)} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {named(DARK)} }} }}"
+    dark = named(DARK)
+    return (
+        f':root {{ {named(LIGHT)} }}\n:root[data-theme="dark"] {{ {dark} }}\n'
+        f'@media (prefers-color-scheme: dark) {{ :root:not([data-theme="light"]) {{ {dark} }} }}'
+    )
 
 
 def mark(position: int) -> tuple[str, str]:

@@ -9,16 +9,10 @@ touch, mean nothing.
 
 from __future__ import annotations
 
-import base64
-from typing import Any
-
 import numpy as np
-import polars as pl
 
 from shoal.errors import ConfigError, MismatchError
-from shoal.report.figures import mark
 from shoal.seeding import generator, integer
-from shoal.tables import NAME, SEGMENT, STRENGTH, UNASSIGNED, USER
 
 AXES = 20
 PERPLEXITY = 30.0
@@ -160,80 +154,3 @@ def _shaken(points: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator)
 def _framed(points: np.ndarray) -> np.ndarray:
     centred = points - (points.max(axis=0) + points.min(axis=0)) / 2
     return (centred / np.abs(centred).max()).astype(np.float32)
-
-
-def packed(table: pl.DataFrame, segments: pl.DataFrame) -> dict[str, Any]:
-    """Return the map as the page's script reads it: numbers as base64 of little-endian arrays, 11 bytes a user.
-
-    Parameters
-    ----------
-    table : DataFrame
-        user_id, x, y, segment, strength, events. A missing strength is kept as missing.
-    segments : DataFrame
-        segment, name, in the order of the page.
-
-    Returns
-    -------
-    dict
-        ``x`` and ``y`` (uint16, in the same unit), ``group`` (uint16: the position in ``groups``), ``strength`` (uint8,
-        per cent; 255 where missing), ``events`` (uint32), ``users`` and ``groups``.
-    """
-    shown = groups(table, segments)
-    place = {g["segment"]: k for k, g in enumerate(shown)}
-    x, y = (table[c].cast(pl.Float64).to_numpy() for c in ("x", "y"))
-    left, top = (float(a.min()) if len(a) else 0.0 for a in (x, y))
-    unit = max(float(np.ptp(x)), float(np.ptp(y)), 1e-9) / 65_535 if len(x) else 1.0
-    strength = (table[STRENGTH].cast(pl.Float64).fill_nan(None).clip(0, 1) * 100).round().fill_null(255)
-    return {
-        "users": table[USER].cast(pl.String).to_list(),
-        "groups": shown,
-        "x": _base64((x - left) / unit, "<u2"),
-        "y": _base64((y - top) / unit, "<u2"),
-        "group": _base64(table[SEGMENT].replace_strict(place, return_dtype=pl.Int32).to_numpy(), "<u2"),
-        "strength": _base64(strength.to_numpy(), "u1"),
-        "events": _base64(table["events"].fill_null(0).to_numpy(), "<u4"),
-    }
-
-
-def anchor(segment: int) -> str:
-    """Return the id of a segment's card in the page."""
-    return "segment-unassigned" if segment == UNASSIGNED else f"segment-{segment}"
-
-
-def title(segment: int, name: str | None) -> str:
-    """Return the segment's name, or what to call it without one."""
-    return name or ("Unassigned" if segment == UNASSIGNED else f"Segment {segment}")
-
-
-def position(segments: pl.DataFrame, segment: int) -> int:
-    """Return where a segment stands among the segments of the page, which gives its colour; -1 for unassigned."""
-    known = [s for s in segments[SEGMENT].to_list() if s != UNASSIGNED]
-    return known.index(segment) if segment in known else -1
-
-
-def groups(table: pl.DataFrame, segments: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the segments of a map in the order of `segments`, unassigned last if there are any.
-
-    Each is a dict with segment, name, size (on the map), anchor (the id of its card), colour and shape (its mark).
-    """
-    sizes = dict(table[SEGMENT].value_counts().iter_rows())
-    names = dict(segments.select(SEGMENT, NAME).iter_rows())
-    order = [s for s in names if s != UNASSIGNED]
-    if UNASSIGNED in sizes:
-        order.append(UNASSIGNED)
-    marks = {s: mark(position(segments, s)) for s in order}
-    return [
-        {
-            "segment": s,
-            "name": title(s, names.get(s)),
-            "size": sizes.get(s, 0),
-            "anchor": anchor(s),
-            "colour": marks[s][0],
-            "shape": marks[s][1],
-        }
-        for s in order
-    ]
-
-
-def _base64(numbers: np.ndarray, dtype: str) -> str:
-    return base64.b64encode(np.round(numbers).astype(dtype).tobytes()).decode("ascii")

@@ -1,6 +1,6 @@
 """The page: what a run found out, as one HTML file that needs nothing else.
 
-    Contents --> map.packed --+
+    Contents --> levels.packed --+
              --> cards -------+--> template --> one file, written whole or not at all
              --> figures -----+
 
@@ -15,9 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -26,78 +24,19 @@ from typing import Any
 
 import polars as pl
 
-from shoal.errors import MismatchError, StoreError, TableError, did_you_mean
+from shoal.errors import StoreError
 from shoal.report.cards import example_cards, segment_cards
+from shoal.report.differences import differences_data
 from shoal.report.figures import colours, percent, swatch, whole
-from shoal.report.map import groups, packed, position
+from shoal.report.levels import levels, packed
 from shoal.report.measures import choice_table, headline, metric_tables
+from shoal.report.movement import alarms, flow, over_time
+from shoal.report.shown import Contents
 from shoal.tables import SEGMENT, UNASSIGNED
 
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "map": ("user_id", "x", "y", "segment", "strength", "events"),
-    "segments": (
-        "segment", "size", "name", "sets_apart", "rating_gap", "events_per_user", "categories", "words", "exemplars",
-    ),
-    "recommended": ("segment", "rank", "item_id", "title", "score"),
-    "metrics": ("model", "metric", "value", "low", "high", "note"),
-    "choice": ("n", "stability", "separation", "smallest", "verdict"),
-}  # fmt: skip
-"""The columns that each table of `Contents` must have."""
-
+SCRIPTS = ("data.js", "points.js", "labels.js", "pointing.js", "moving.js", "controls.js", "compare.js", "start.js")
+"""Parts of the page's one script, in this order."""
 NOTHING = '<p class="nothing">{}</p>'
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a report shows: plain tables and sentences, from whatever made them.
-
-    Tables may be empty, and their section then says that there is nothing. Times are shown as they are given.
-    """
-
-    title: str
-    """What the data is, such as "MovieLens, latest small"."""
-    when: datetime
-    users: int
-    items: int
-    events: int
-    map: pl.DataFrame
-    """user_id, x, y, segment (-1 is unassigned), strength (0 to 1, may be missing), events. One row a user."""
-    segments: pl.DataFrame
-    """segment, size, name, sets_apart (a sentence), rating_gap (own mean less everyone's, on the rating scale; may be
-    missing), events_per_user; categories and words (List of Struct: label, share_in, share_out, contrast), the most
-    over-used first; exemplars (List of Struct: item_id, title, contrast). One row a segment; -1 may have one too."""
-    recommended: pl.DataFrame
-    """segment, rank, item_id, title, score: what each segment is recommended."""
-    metrics: pl.DataFrame
-    """model, metric, value, low, high, note. `blend` is ours, all others are baselines or its parts."""
-    choice: pl.DataFrame
-    """n, stability, separation, smallest (a share of users, or a count if whole numbers), verdict."""
-    reason: str
-    """Why this number of segments, in one sentence."""
-    verdicts: Sequence[str] = ()
-    """Where segments help, tie or hurt, a sentence each."""
-    read: Sequence[str] = ()
-    """What was read, kept and dropped, a line each."""
-    examples: Sequence[Mapping[str, Any]] = ()
-    """Each: user_id, segment (its name), recent (titles), recommended (each: title, score, reason)."""
-    manifest: Mapping[str, Any] = field(default_factory=dict)
-    """Versions, seed, times: what one needs to make the run again."""
-
-    def __post_init__(self) -> None:
-        for name, columns in COLUMNS.items():
-            table = getattr(self, name)
-            for column in columns:
-                if column not in table.columns:
-                    raise TableError(
-                        f"The report's table {name} has no column {column}; it has {', '.join(table.columns)}."
-                        f"{did_you_mean(column, table.columns)}"
-                    )
-        strange = set(self.map[SEGMENT].unique()) - {*self.segments[SEGMENT], UNASSIGNED}
-        if strange:
-            raise MismatchError(
-                f"The report's map shows users in segment {min(strange)}, which its table segments does not have. "
-                "Make both from the same run."
-            )
 
 
 def write(contents: Contents, path: str | os.PathLike[str]) -> Path:
@@ -142,7 +81,7 @@ def put(page: str, path: str | os.PathLike[str]) -> Path:
 
 def render(contents: Contents) -> str:
     """Return the report as HTML."""
-    script = asset("page.js")
+    script = "\n".join(asset(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     when = contents.when
     return Template(asset("page.html")).substitute(
@@ -154,12 +93,23 @@ def render(contents: Contents) -> str:
         when_iso=when.isoformat(),
         when=f"{when.day} {when:%B %Y, %H:%M}{' ' + str(when.tzname()) if when.tzinfo else ''}",
         summary=_summary(contents),
-        headline="".join(f"<li>{escape(s)}</li>" for s in (*headline(contents.metrics), contents.reason) if s),
+        headline="".join(f"<li>{escape(s)}</li>" for s in (*_headline(contents), contents.reason) if s),
         map_label=escape(_map_label(contents)),
-        map_data=_data(packed(contents.map, contents.segments)),
-        legend=_legend(contents),
+        map_data=_data(packed(contents.map, contents.segments, contents.subsegments)),
+        legend=_legends(contents),
+        switch=_switch(contents),
+        privacy=_privacy(contents),
+        sample=_sample(contents),
+        differences=_data(differences_data(contents.map, contents.segments, contents.differences)),
+        movement=_movement(contents),
+        movement_link='<li><a href="#movement">Since the last run</a></li>' if _movement(contents) else "",
         cards=segment_cards(
-            contents.segments, contents.recommended, users=contents.users, unassigned=_unassigned(contents)
+            contents.segments,
+            contents.recommended,
+            users=contents.users,
+            unassigned=_unassigned(contents),
+            subsegments=contents.subsegments,
+            certificate=contents.certificate,
         )
         or NOTHING.format("This run has no segments."),
         metrics=metric_tables(contents.metrics) or NOTHING.format("This run was not measured."),
@@ -202,17 +152,64 @@ def _data(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _legend(contents: Contents) -> str:
-    entries = []
-    for group in groups(contents.map, contents.segments):
-        share = percent(group["size"] / max(1, contents.map.height))
-        entries.append(
-            f'<li><a href="#{group["anchor"]}" data-segment="{group["segment"]}">'
-            f"{swatch(position(contents.segments, group['segment']))}"
-            f'<span class="name">{escape(group["name"])}</span><span class="number">{whole(group["size"])}</span>'
-            f'<span class="number faint">{share}</span></a></li>'
-        )
-    return "\n".join(entries)
+def _headline(contents: Contents) -> list[str]:
+    return headline(contents.metrics, contents.paired)
+
+
+def _legends(contents: Contents) -> str:
+    """Return a list of groups for each level of the map; the script shows one of them."""
+    called = ("Segments", "Subsegments")
+    return "\n".join(
+        f'<ol class="legend" data-level="{k}" aria-label="{called[k]}, with users and share"{" hidden" if k else ""}>'
+        f"{_legend(shown, contents.map.height)}</ol>"
+        for k, (_, shown) in enumerate(levels(contents.map, contents.segments, contents.subsegments))
+    )
+
+
+def _legend(shown: list[dict[str, Any]], users: int) -> str:
+    return "\n".join(
+        f'<li><a href="#{group["anchor"]}" data-segment="{group["segment"]}">{swatch(group["place"])}'
+        f'<span class="name">{escape(group["name"])}</span><span class="number">{whole(group["size"])}</span>'
+        f'<span class="number faint">{percent(group["size"] / max(1, users))}</span></a></li>'
+        for group in shown
+    )
+
+
+def _switch(contents: Contents) -> str:
+    """Return the buttons that change the level, where there is more than one."""
+    if len(levels(contents.map, contents.segments, contents.subsegments)) < 2:
+        return ""
+    return """<div class="switch" role="group" aria-label="Level of the map">
+<button type="button" data-to="0" aria-pressed="true">Segments</button>
+<button type="button" data-to="1" aria-pressed="false">Subsegments</button></div>"""
+
+
+def _privacy(contents: Contents) -> str:
+    shown, users = contents.map.height, contents.users
+    whom = f"all {whole(users)} users" if shown >= users else f"a sample of {whole(shown)} of {whole(users)} users"
+    return f"This file holds the ids of {whom}: those on the map, and no others. Share it accordingly."
+
+
+def _sample(contents: Contents) -> str:
+    """Return what to add for somebody who looks for a user in vain."""
+    shown, users = contents.map.height, contents.users
+    return "" if shown >= users else f" It holds a sample of {whole(shown)} of {whole(users)} users."
+
+
+def _movement(contents: Contents) -> str:
+    """Return the section on what changed since the run before; nothing for a first run."""
+    parts = {
+        "Who moved": flow(contents.migration, contents.segments, contents.history),
+        "Whose share changed": alarms(contents.drift, contents.segments),
+        "Sizes over time": over_time(contents.history, contents.segments),
+    }
+    told = "\n".join(f"<h3>{heading}</h3>{part}" for heading, part in parts.items() if part)
+    if not told:
+        return ""
+    return f"""<section id="movement" aria-labelledby="movement-title">
+<h2 id="movement-title">Since the last run</h2>
+{told}
+</section>"""
 
 
 def sentences(lines: Iterable[str]) -> str:
