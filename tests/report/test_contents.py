@@ -10,7 +10,8 @@ import pytest
 
 from shoal.config import Config
 from shoal.data.synthetic import planted_world
-from shoal.pipeline import Run, fit
+from shoal.pipeline import fit
+from shoal.run import Run
 from shoal.report import contents as made_of
 from shoal.report.contents import contents
 from shoal.report.page import render
