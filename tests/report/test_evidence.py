@@ -28,7 +28,9 @@ def test_each_figure_is_told_with_its_interval_and_what_it_has_to_beat() -> None
 
 def test_less_than_a_random_group_is_said_without_a_sign_too_many() -> None:
     row = {"segment": 0, "lift": -0.18, "lift_low": -0.45, "lift_high": 0.09}
-    assert "find 18 % less (\u22129 to 45 %) than a random group's; that may be chance." in words(evidence(row, NONE))
+    assert "find 18 % less (45 % less to 9.0 % more) than a random group's; that may be chance." in words(
+        evidence(row, NONE)
+    )
     sure = row | {"lift_high": -0.02}
     assert "find 18 % less (2 to 45 %) than a random group's." in words(evidence(sure, NONE))
 

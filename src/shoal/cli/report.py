@@ -16,10 +16,11 @@ def report(
     to: Annotated[Path | None, Option("--out", metavar="FILE", help="[default: RUN/report.html]")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the report: a map of the users, a card a segment, metrics beside baselines, what was read.
+    """Write the report: a map of the users, a card a segment with its certificate, what differs between segments,
+    what changed since the last run, metrics beside baselines, what was read.
 
-    For a model that shoal finetune made: its curves and figures. Prints the path of the page. It is one file, and
-    needs no network.
+    For a model that shoal finetune made: its curves and figures. Prints the path of the page. It is one file, needs
+    no network, and holds the ids of the users on its map.
 
     \b
     Examples:

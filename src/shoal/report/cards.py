@@ -110,7 +110,8 @@ def _habits(row: Mapping[str, Any]) -> str:
     """Return rating habits in words: how many events a user, and how far the ratings are from everyone's."""
     parts = []
     if row["events_per_user"] is not None:
-        parts.append(f"{decimal(row['events_per_user'], 1)} events a user")
+        often = row["events_per_user"]
+        parts.append(f"{whole(often) if often >= 10 else decimal(often, 1)} events a user")
     gap = row["rating_gap"]
     if gap is not None:
         side = "above" if gap > 0 else "below"

@@ -107,14 +107,21 @@ def _foretells(row: Mapping[str, Any], found: Rows) -> _Line | None:
     low, high = (row.get("lift_low"), row.get("lift_high")) if known is None else (low, high)
     if value is None:
         return None
-    side, sign = ("more", 1) if value >= 0 else ("less", -1)
-    ends = sorted((sign * low, sign * high)) if low is not None and high is not None else (None, None)
-    undecided = low is not None and high is not None and low <= 0 <= high
-    words = (
-        f"its popular items find <b>{percent(abs(value))} {side}</b>{_between(*ends)} than a random group's"
-        f"{'; that may be chance' if undecided else ''}."
-    )
+    open_ = low is not None and high is not None and low <= 0 <= high
+    between = f" ({_side(low)} to {_side(high)})" if open_ else _lengths(low, high)
+    words = f"its popular items find <b>{_side(value)}</b>{between} than a random group's"
+    words += "; that may be chance." if open_ else "."
     return _Line("Foretelling:", words, value, low, high, LIFTS, 0.0)
+
+
+def _lengths(low: float | None, high: float | None) -> str:
+    """Return the interval of a sure lift without its sign, the smaller end first."""
+    return "" if low is None or high is None else _between(*sorted((abs(low), abs(high))))
+
+
+def _side(lift: float | None) -> str:
+    """Return ``25 % more`` for .25, ``18 % less`` for -.18."""
+    return f"{percent(abs(lift or 0.0))} {'less' if (lift or 0.0) < 0 else 'more'}"
 
 
 def _named(row: Mapping[str, Any], found: Rows) -> _Line | None:

@@ -92,6 +92,7 @@ function compare() {
   const out = byId("compared");
   if (picked.size < FEWEST) return out.replaceChildren(make("p", { class: "nothing" }, "Pick two to five segments."));
   const rows = versus.rows.length ? strongest(picked) : farApart(picked);
+  byId("picked").textContent = `Compared: ${[...picked].map((k) => versus.segments[k].name).join(", ")}.`;
   const sure = ([, row]) => !row || row[7];
   const parts = Object.entries(PARTS).map(([part, title]) => {
     const own = [...rows].filter(([label]) => versus.labels[label][0] === part);
