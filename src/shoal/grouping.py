@@ -205,7 +205,7 @@ def _halves(asked: Asked, level: int, seed: int) -> Callable[[np.ndarray], list[
 
 def _lift(
     asked: Asked, vectors: np.ndarray, of_held: np.ndarray | None, settings: Segment, seed: int
-) -> Callable[[np.ndarray], tuple[float, float, float]] | None:
+) -> Callable[[np.ndarray], tuple[float, float, float, float]] | None:
     """Return what says how much better groups around some centres foretell than random ones."""
     held = asked.held
     if held is None or of_held is None or not held.past.n_users:
@@ -214,13 +214,13 @@ def _lift(
     there = (asked.train.counts >= settings.min_events) & vectors.any(1)
     held_there = (held.past.counts >= settings.min_events) & of_held.any(1)
 
-    def lift(centers: np.ndarray) -> tuple[float, float, float]:
+    def lift(centers: np.ndarray) -> tuple[float, float, float, float]:
         own = np.where(there, nearest(vectors, centers)[0], UNASSIGNED)
         theirs = np.where(held_there, nearest(of_held, centers)[0], UNASSIGNED)
         groups = Groups(own, theirs, len(centers))
         found = beyond(ranking(groups, liked, held, seed=seed, draws=DRAWS), seed=seed)
         bits = beyond(likelihood(groups, liked, held.liked, seed=seed, draws=DRAWS), less=True, seed=seed)
-        return found.mean, found.low, bits.low
+        return found.mean, found.low, bits.mean, bits.low
 
     return lift
 

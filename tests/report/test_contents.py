@@ -11,10 +11,10 @@ import pytest
 from shoal.config import Config
 from shoal.data.synthetic import planted_world
 from shoal.pipeline import fit
-from shoal.run import Run
 from shoal.report import contents as made_of
 from shoal.report.contents import contents
 from shoal.report.page import render
+from shoal.run import Run
 
 pytestmark = pytest.mark.slow
 

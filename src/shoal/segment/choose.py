@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -36,6 +36,7 @@ CHOICE = {
     "halves": pl.Float64(),
     "lift": pl.Float64(),
     "lift_low": pl.Float64(),
+    "bits": pl.Float64(),
     "bits_low": pl.Float64(),
     "apart": pl.Float64(),
     "separation": pl.Float64(),
@@ -44,9 +45,9 @@ CHOICE = {
 }
 """The choice table; see `choose`. Where there was no evidence, halves and lift are null."""
 
-Lift = Callable[[np.ndarray], tuple[float, float, float]]
+Lift = Callable[[np.ndarray], tuple[float, float, float, float]]
 """From centres to the lift of their segments over random ones, relative: that of popularity's NDCG@10, the lower bound
-of its 95 % interval, and the lower bound of the lift in bits for each held-out event, which few users decide."""
+of its 95 % interval, and the same of bits for each held-out event, which fewer users decide."""
 
 
 Halves = Callable[[np.ndarray], Sequence[tuple[np.ndarray, np.ndarray]]]
@@ -84,6 +85,7 @@ class Evidence:
 
 
 NOTHING = Evidence()
+LIFTS = ("lift", "lift_low", "bits", "bits_low")
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,12 @@ class Trial:
         Mean over segments and refits of the members in common with a refit's match, as a share of those in either.
     halves : float or None
         Mean adjusted Rand index of the segments found from two halves of each user's events.
-    lift, lift_low, bits_low : float or None
-        How much better popularity in the segments finds held-out events than in random segments; see `Lift`.
+    lift, lift_low, bits, bits_low : float or None
+        How much better segments foretell held-out events than random segments do; see `Lift`.
     method : str
         How they were found; see `shoal.segment.methods`.
+    centers : (n, width) or None
+        What was measured.
     """
 
     n: int
@@ -123,8 +127,10 @@ class Trial:
     halves: float | None = None
     lift: float | None = None
     lift_low: float | None = None
+    bits: float | None = None
     bits_low: float | None = None
     method: str = "kmeans"
+    centers: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     def comes_out_again(self, least: float) -> bool:
         """Return whether other users, and other events of the same users, lead to much the same segments."""
@@ -139,19 +145,20 @@ class Trial:
     @property
     def worth(self) -> float:
         """What is told, as far as it can be trusted."""
-        told = self.apart if self.lift is None else self.lift
+        told = self.apart if self.bits is None else self.bits
         return told * (self.stability if self.halves is None else self.halves)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A number of segments, the trials behind it as a table (`CHOICE`), and the reason in one sentence."""
+    """A number of segments, the trials behind it as a table (`CHOICE`), the reason in one sentence, and centres."""
 
     n: int
     table: pl.DataFrame
     reason: str
     agreement: float = 1.0
     method: str = "kmeans"
+    centers: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 def least_users(users: int) -> int:
@@ -165,11 +172,11 @@ def choose(
     """Choose the number of segments for rows of length one, (users, width), and the method if there are several.
 
     Of the numbers from 2 to `at_most` whose smallest segment has `least_users`, which come out again
-    (`Trial.comes_out_again`), and which held-out events bear out, the one with the largest worth: the lift times the
-    agreement between halves of events. Without evidence: the product of stability and `Trial.apart`, the share of pairs
-    of users that the segments tell apart. (The largest stable number would split a planted segment at random; the most
-    stable number is often 2, and says little.) Where none comes out again, the one that does so most, and the reason
-    says so; where held-out events bear none out, or the users are too few for two segments, one.
+    (`Trial.comes_out_again`), and which held-out events bear out, the one with the largest worth: the lift in bits
+    times the agreement between halves of events. Without evidence: the product of stability and `Trial.apart`, the
+    share of pairs of users that the segments tell apart. (The largest stable number would split a planted segment at
+    random; the most stable number is often 2, and says little.) Where none comes out again, the one that does so most,
+    and the reason says so; where held-out events bear none out, or the users are too few for two segments, one.
 
     Returns
     -------
@@ -193,7 +200,7 @@ def choose(
     again = [t for t in telling if t.comes_out_again(evidence.least)]
     best = max(again, key=lambda t: t.worth) if again else max(telling, key=_again)
     table = _table(trials, best, users, least, evidence.least)
-    return Choice(best.n, table, _reason(best, trials, evidence.least), best.agreement, best.method)
+    return Choice(best.n, table, _reason(best, trials, evidence.least), best.agreement, best.method, best.centers)
 
 
 def _again(trial: Trial) -> float:
@@ -212,7 +219,7 @@ def given(
     best = max(trials, key=lambda trial: trial.worth)
     table = _rows(trials, ["as asked for" if trial is best else "tells less" for trial in trials])
     reason = f"{n} segments, as asked for; stability {best.stability:.2f}."
-    return Choice(n, table, reason, best.agreement, best.method)
+    return Choice(n, table, reason, best.agreement, best.method, best.centers)
 
 
 def alone(reason: str, trials: list[Trial] | None = None, why: str = "a segment would be too small") -> Choice:
@@ -247,7 +254,9 @@ def measure(rows: np.ndarray, n: int, seed: int, fit: Fit, evidence: Evidence = 
         refits.append(nearest(rows, fit(rows[half], rng).centers)[0])
     couples = itertools.combinations(refits, 2)
     shares = np.bincount(whole.labels, minlength=n) / len(rows)
-    lift, low, bits = (None, None, None) if evidence.lift is None else evidence.lift(whole.centers)
+    told = (
+        dict.fromkeys(LIFTS) if evidence.lift is None else dict(zip(LIFTS, evidence.lift(whole.centers), strict=True))
+    )
     return Trial(
         n=n,
         stability=float(np.mean([adjusted_rand(a, b, n) for a, b in couples])),
@@ -257,9 +266,8 @@ def measure(rows: np.ndarray, n: int, seed: int, fit: Fit, evidence: Evidence = 
         smallest=float(shares.min()),
         jaccard=float(np.mean([jaccard(whole.labels, other, n) for other in refits])),
         halves=_between_halves(n, seed, fit, pairs) if pairs else None,
-        lift=lift,
-        lift_low=low,
-        bits_low=bits,
+        centers=whole.centers,
+        **told,
     )
 
 
@@ -305,23 +313,8 @@ def _table(trials: list[Trial], best: Trial, users: int, least: int, halves: flo
 
 
 def _rows(trials: list[Trial], verdicts: list[str]) -> pl.DataFrame:
-    rows = [
-        (
-            t.n,
-            t.method,
-            t.stability,
-            t.jaccard,
-            t.halves,
-            t.lift,
-            t.lift_low,
-            t.bits_low,
-            t.apart,
-            t.separation,
-            t.smallest,
-            v,
-        )
-        for t, v in zip(trials, verdicts, strict=True)
-    ]
+    columns = [name for name in CHOICE if name != "verdict"]
+    rows = [(*(getattr(t, name) for name in columns), v) for t, v in zip(trials, verdicts, strict=True)]
     return pl.DataFrame(rows, schema=CHOICE, orient="row")
 
 

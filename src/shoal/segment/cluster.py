@@ -284,9 +284,14 @@ def _centers(rows: np.ndarray, choice: Choice, seed: int, anchors: np.ndarray | 
     part = rows
     if len(rows) > START_SAMPLE:
         part = rows[np.sort(rng.choice(len(rows), max(n, START_SAMPLE), replace=False))]
-    found = cluster(part, n, rng) if choice.method == "kmeans" else METHODS[choice.method](part, n, rng)
-    if part is not rows and choice.method == "kmeans":
-        found = improve(rows, found.centers, max_iter=100, tol=TOL)
+    if choice.method != "kmeans":
+        found = METHODS[choice.method](part, n, rng)
+    elif choice.centers is not None and len(choice.centers) == n:  # what was measured is what is used
+        found = improve(rows, choice.centers, max_iter=100, tol=TOL)
+    else:
+        found = cluster(part, n, rng)
+        if part is not rows:
+            found = improve(rows, found.centers, max_iter=100, tol=TOL)
     used = int(found.labels.max()) + 1
     if used < n:
         raise NotEnoughDataError(
