@@ -7,7 +7,9 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from typer.main import get_command
@@ -15,6 +17,7 @@ from typer.main import get_command
 from shoal.cli import main as cli
 from shoal.data.dataset import Dataset
 from shoal.data.demo import demo_data
+from shoal.segment.cluster import Segmentation, fit_segments
 from shoal.tables import AT, ITEM, RATING, USER
 
 COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
@@ -70,6 +73,11 @@ def write_texts(folder: Path) -> None:
     (folder / "space.toml").write_text('strategy = "frozen"\n[learning]\nepochs = [2, 4]\n', encoding="utf-8")
 
 
+def into_six(vectors: np.ndarray, counts: np.ndarray, *, n: int | None, **options: Any) -> Segmentation:
+    """Find six segments where the number is open: sixty users bear out one, and the examples speak of several."""
+    return fit_segments(vectors, counts, n=n or 6, **options)
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the files that the examples name, and a run in runs/demo."""
@@ -78,6 +86,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.chdir(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("shoal.data.demo.demo_data", a_few_users)
+        patch.setattr("shoal.grouping.fit_segments", into_six)
         write_files(folder, a_few_users())
         assert cli.run(["demo", "--quiet"]) == 0
         yield folder
