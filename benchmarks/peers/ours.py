@@ -52,7 +52,7 @@ def compete(folder: Path, fits: Path | None = None, effort: str = "usual") -> tu
         reused = place.exists()
         if not reused:
             remember(*fit(folder, about, config), place)
-        learnt, _, _, _, manifest = keep.load(place)
+        learnt, _, _, _, manifest, *_ = keep.load(place)
         seconds, peak = manifest["fit seconds"], manifest["peak GB"]
     began = time.monotonic()
     table = answer(learnt, folder, about)
