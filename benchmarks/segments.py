@@ -100,7 +100,8 @@ def show(learnt: Learnt, held: Any, around: Around) -> None:
         for measure in ("lift ndcg@10", "lift bits"):
             lifts = certificate.filter(pl.col("level") == level, pl.col("measure") == measure)
             own = lifts.filter(pl.col(SEGMENT).is_not_null(), pl.col("against") == "random segments")
-            print(f"{level}: {own.filter(pl.col('low') > 0).height} of {own.height} above random ones by {measure}")
+            if own.height:
+                print(f"{level}: {own.filter(pl.col('low') > 0).height} of {own.height} above random ones by {measure}")
 
 
 if __name__ == "__main__":

@@ -252,7 +252,7 @@ def _igraph() -> Any:
         return importlib.import_module("igraph")
     except ImportError:
         raise MissingExtraError(
-            "Segments by leiden need igraph, which is not installed. Install it with: pip install igraph"
+            "Segments by leiden need igraph, which is not installed. Install it with: pip install 'shoal[communities]'"
         ) from None
 
 
