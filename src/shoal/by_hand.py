@@ -132,14 +132,18 @@ def edited(
     edit = admit(edit, segments, standing, set(members[USER]), [one.name for one in saved_rules(extra)])
     before = members
     if edit.kind == "split":
-        edit = replace(edit, segments=(*edit.segments, *next_ids(edit.into - 1, segments, standing)))
+        below = [one for made in learnt.inside.values() for one in made.ids.tolist()]
+        below += members[SUBSEGMENT].to_list() if SUBSEGMENT in members.columns else []
+        edit = replace(edit, segments=(*edit.segments, *next_ids(edit.into - 1, segments, standing, below)))
     if edit.kind in ("merge", "split"):
         learnt = _reshaped(learnt, members, edit, standing)
     standing.take(edit)
     extra = extra | {EDITS: [one.as_dict() for one in (*log, edit)]}
     if edit.kind == "rename":
-        named = pl.when(pl.col(SEGMENT) == edit.segments[0]).then(pl.lit(edit.name)).otherwise(NAME).alias(NAME)
-        return learnt, segments.with_columns(named), members, extra
+        here = pl.col(SEGMENT) == edit.segments[0]
+        changed = [pl.when(here).then(pl.lit(edit.name)).otherwise(NAME).alias(NAME)]
+        changed += [pl.when(~here).then(c).alias(c) for c in segments.columns if c.startswith("blind_")]
+        return learnt, segments.with_columns(changed), members, extra
     if edit.kind in ("lock", "unlock", "refit"):
         return learnt, segments, members, extra
     touched = set(edit.segments) if edit.kind in ("merge", "split") else set()

@@ -23,7 +23,9 @@ from shoal.model.space import halves
 from shoal.recommend.lift import Groups, Told, beyond, likelihood, ranking, rating
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator
-from shoal.segment.spherical import cluster, nearest, unit
+from shoal.segment.cluster import Segmentation
+from shoal.segment.methods import METHODS
+from shoal.segment.spherical import cluster, nearest
 from shoal.segment.stability import Place, Refits, from_halves, from_other_events, from_other_users, staying
 from shoal.tables import SEGMENT, UNASSIGNED, USER
 
@@ -77,6 +79,8 @@ class _Level:
         Places in `ids`.
     again : callable
         Histories of the same users -> their vectors.
+    frozen : Segmentation
+        Where users are placed.
     """
 
     name: str
@@ -86,6 +90,7 @@ class _Level:
     users: np.ndarray
     labels: np.ndarray
     again: Callable[[Histories], np.ndarray]
+    frozen: Segmentation
 
 
 def certify(learnt: Learnt, held: Split, *, seed: int) -> pl.DataFrame:
@@ -115,19 +120,19 @@ def _levels(learnt: Learnt, train: Histories, segment: np.ndarray, inside: np.nd
     space = learnt.space
     assert space is not None
 
-    def level(name: str, whole: str, ids: list[int], label: np.ndarray, which: int) -> _Level:
+    def level(name: str, whole: str, made: Segmentation, label: np.ndarray, which: int) -> _Level:
+        ids = made.ids.tolist()
         places = {one: place for place, one in enumerate(ids)}
         users = np.flatnonzero(np.isin(label, ids))
         if len(users) > MOST_USERS:
             users = np.sort(generator(seed, "certified", ids[0]).choice(users, MOST_USERS, replace=False))
         labels = np.array([places[one] for one in label[users].tolist()], np.int64)
-        return _Level(
-            name, whole, ids, space.both(train.take(users))[which], users, labels, lambda p: space.both(p)[which]
-        )
+        own = space.both(train.take(users))[which]
+        return _Level(name, whole, ids, own, users, labels, lambda p: space.both(p)[which], made)
 
-    yield level("segments", "segments", learnt.segmentation.ids.tolist(), segment, 0)
+    yield level("segments", "segments", learnt.segmentation, segment, 0)
     for parent, made in learnt.inside.items():
-        yield level("subsegments", f"inside {parent}", made.ids.tolist(), inside, 1)
+        yield level("subsegments", f"inside {parent}", made, inside, 1)
 
 
 def _comes_back(level: _Level, pasts: Histories, min_events: int, seed: int) -> Rows:
@@ -135,8 +140,9 @@ def _comes_back(level: _Level, pasts: Histories, min_events: int, seed: int) -> 
     n = len(level.ids)
 
     def regroup(rows: np.ndarray, rng: np.random.Generator) -> Place:
-        centers = cluster(rows, n, rng).centers
-        return lambda others: nearest(others, centers)[0]
+        method = level.frozen.method
+        found = cluster(rows, n, rng) if method == "kmeans" else METHODS[method](rows, n, rng)
+        return lambda others: nearest(others, found.centers)[0]
 
     def others() -> Iterator[np.ndarray]:
         for number in range(BY_EVENTS):
@@ -176,8 +182,8 @@ def _stay(level: _Level, pasts: Histories, min_events: int, seed: int) -> Rows:
     some = pasts.take(enough)
     places = np.arange(len(some.items)) - np.repeat(some.starts[:-1], some.counts)
     older = places < (some.counts // 2)[some.users]
-    centers = _means(level)
-    before, after = (nearest(level.again(some.where(part)), centers)[0] for part in (older, ~older))
+    frozen = level.frozen
+    before, after = (nearest(level.again(some.where(part)), frozen.centers)[0] for part in (older, ~older))
     told = staying(before, after, len(level.ids), seed=seed)
     rows = [
         _row(level, one, "staying", "newer events", *told[place], users=int((before == place).sum()))
@@ -185,12 +191,10 @@ def _stay(level: _Level, pasts: Histories, min_events: int, seed: int) -> Rows:
     ]
     same = np.array([(before == after).mean()])
     drawn = generator(seed, "staying").binomial(len(before), same[0], 1000) / len(before)
-    rows.append(_row(level, None, "staying", "newer events", same[0], *np.quantile(drawn, (0.025, 0.975))))
+    rows.append(
+        _row(level, None, "staying", "newer events", same[0], *np.quantile(drawn, (0.025, 0.975)), users=len(before))
+    )
     return rows
-
-
-def _means(level: _Level) -> np.ndarray:
-    return unit(np.stack([level.vectors[level.labels == place].mean(0) for place in range(len(level.ids))]))
 
 
 def _drawn(pasts: Histories, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from shoal import keep
+from shoal import by_hand, keep
 from shoal.certify import CERTIFICATE
 from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories
@@ -17,7 +17,10 @@ from shoal.errors import TableError, UnknownIdError
 from shoal.judge import Judgement
 from shoal.learnt import Learnt, sorted_ids
 from shoal.segment.identity import history
-from shoal.tables import ITEM, PARENT, USER
+from shoal.tables import ITEM, PARENT, SEGMENT, USER
+
+RESHAPING = ("merge", "split")
+"""Edits after which what was certified of a segment no longer counts."""
 
 
 @dataclass
@@ -75,12 +78,17 @@ class Fitted:
         """What segments are made of, a row a subsegment, as `segments`, with parent; what sets it apart is told
         against the rest of its segment. Empty in a run of before.
         """
-        return self.more.get("subsegments", pl.DataFrame(schema={PARENT: pl.Int32(), **self.segments.schema}))
+        found = self.more.get("subsegments", pl.DataFrame(schema={PARENT: pl.Int32(), **self.segments.schema}))
+        return found.filter(pl.col(PARENT).is_in(list(self.learnt.inside)))
 
     @property
     def certificate(self) -> pl.DataFrame:
         """How the figures beside segments came about, and more of them; see `shoal.certify.CERTIFICATE`."""
-        return self.more.get("certificate", pl.DataFrame(schema=CERTIFICATE))
+        found = self.more.get("certificate", pl.DataFrame(schema=CERTIFICATE))
+        edits = by_hand.edits_of(self.extra)
+        changed = {one for edit in edits if edit.kind in RESHAPING for one in edit.segments}
+        living = {*self.segments[SEGMENT], *self.subsegments[SEGMENT]} - changed
+        return found.filter(pl.col(SEGMENT).is_null() | pl.col(SEGMENT).is_in(sorted(living)))
 
     @property
     def drift(self) -> pl.DataFrame | None:

@@ -164,7 +164,7 @@ def _numbered(
     before: Before | None,
 ) -> dict[int, Segmentation]:
     """Give subsegments numbers that no segment has, and those of the last run where they are the same still."""
-    first = int(top.ids.max()) + 1
+    first = 1 + max(int(top.ids.max()), -1 if before is None else before.largest)
     for one, made in found.items():
         found[one] = made.numbered(range(first, first + made.n))
         first += made.n

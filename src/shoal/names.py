@@ -56,7 +56,8 @@ def named(
     """
     segments = describe(learnt, members)
     seen = replace(learnt.data, interactions=held.train.interactions)
-    of_train = describe(replace(learnt, data=seen), members)
+    before = replace(learnt, data=seen)
+    of_train = describe(before, members)
     numbers = segments[SEGMENT].to_list()
     told, naming = renamed(
         of_train,
@@ -71,6 +72,8 @@ def named(
     segments = segments.with_columns(pl.Series(NAME, told[NAME]))
     kept = {segment: name for segment, name in old.items() if segment not in numbers}
     inside = describe_inside(learnt, members, segments, kept)
+    names = describe_inside(before, members, segments, kept).select(SEGMENT, NAME)
+    inside = inside.drop(NAME).join(names, on=SEGMENT, how="left", maintain_order="left").select(inside.columns)
     return segments, inside, naming
 
 

@@ -136,7 +136,8 @@ def _fit(data: Dataset, config: Config, around: Around, last: Run | None) -> Run
 
 def _before(last: Run) -> Before:
     """Return what a fit needs to know of the last run's segments."""
-    numbers = [*last.history[SEGMENT], *last.subsegments[SEGMENT]]
+    numbers = [*last.history[SEGMENT], *last.more.get("subsegments", last.subsegments)[SEGMENT]]
+    numbers += [one for edit in last.edits for one in edit.segments]
     inside = None
     if SUBSEGMENT in last.members.columns:
         inside = last.members.select(USER, pl.col(SUBSEGMENT).alias(SEGMENT))

@@ -127,7 +127,8 @@ def strength_of(learnt: Learnt, past: Histories) -> Effect:
     segment = int(learnt.segments(past)[0][0])
     if segment < 0:
         return lambda pasts: np.zeros(pasts.n_users)
-    return lambda pasts: _placed(learnt)(pasts)[0][:, segment]
+    column = learnt.segmentation.column(segment)
+    return lambda pasts: _placed(learnt)(pasts)[0][:, column]
 
 
 def events_that_count(learnt: Learnt, past: Histories, effect: Effect) -> pl.DataFrame:
@@ -145,11 +146,10 @@ def shapley_values(learnt: Learnt, past: Histories, effect: Effect, *, pairs: in
 def why(learnt: Learnt, segments: pl.DataFrame, past: Histories) -> Why:
     """Say why the user with this past is where the segmentation places it; see `Why`."""
     memberships, placed = _placed(learnt)(past)
-    segment = int(placed[0])
+    ids = learnt.segmentation.ids
+    segment = int(ids[placed[0]]) if placed[0] >= 0 else UNASSIGNED
     names = segments.select(pl.col(SEGMENT).cast(pl.Int32), NAME)
-    table = pl.DataFrame(
-        {SEGMENT: np.arange(len(memberships[0]), dtype=np.int32), "membership": memberships[0].astype(np.float32)}
-    )
+    table = pl.DataFrame({SEGMENT: ids.astype(np.int32), "membership": memberships[0].astype(np.float32)})
     table = table.join(names, on=SEGMENT, how="left").with_columns(here=pl.col(SEGMENT) == segment)
     table = table.sort("membership", SEGMENT, descending=[True, False]).select(*MEMBERSHIPS)
     return Why(
@@ -269,14 +269,15 @@ def way_to(learnt: Learnt, segments: pl.DataFrame, members: pl.DataFrame, past: 
     if wanted not in there:
         raise UnknownIdError(f"There is no segment {wanted}; there are {', '.join(map(str, sorted(there)))}.")
     items, values = _telling(learnt, members, wanted)
-    return fewest(past, _placed(learnt), wanted, items=items, values=values)
+    return fewest(past, _placed(learnt), learnt.segmentation.column(wanted), items=items, values=values)
 
 
 def steps_of(learnt: Learnt, way: Way) -> pl.DataFrame:
     """Return `shoal.explain.counterfactual.STEPS`."""
     ids = learnt.items.take(np.array([s.item for s in way.steps], np.int64))
+    numbers = [*learnt.segmentation.ids.tolist(), UNASSIGNED]  # the last one is that of place -1
     rows = [
-        (number, s.action, one, s.value, s.strength, s.segment)
+        (number, s.action, one, s.value, s.strength, numbers[s.segment])
         for number, (s, one) in enumerate(zip(way.steps, ids, strict=True), 1)
     ]
     return pl.DataFrame(rows, STEPS, orient="row").with_columns(pl.col("value").fill_nan(None))
@@ -333,10 +334,13 @@ def long_enough(learnt: Learnt, n: int, *, more_than: int = CITED, seed: int = 0
 
 
 def _placed(learnt: Learnt) -> Callable[[Histories], tuple[np.ndarray, np.ndarray]]:
+    """Return what gives memberships (users, segments), and the column of the segment of each user, -1 for none."""
+    segmentation = learnt.segmentation
+
     def place(pasts: Histories) -> tuple[np.ndarray, np.ndarray]:
         vectors = learnt.users(pasts)
-        memberships = learnt.segmentation.memberships(vectors)
-        return memberships, learnt.segmentation.assign(vectors, pasts.counts)[0]
+        memberships, column = segmentation.told(vectors)
+        return memberships, np.where(segmentation.placeable(vectors, pasts.counts), column, UNASSIGNED)
 
     return place
 

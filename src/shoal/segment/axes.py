@@ -73,6 +73,10 @@ class Axes:
         """
         both = np.concatenate(bases)
         there = both.any(1)
+        if not there.any():  # nobody says anything: no axes, and nobody is placed
+            width, nothing = both.shape[1], np.zeros(0, np.float32)
+            zero = np.zeros(width, np.float32)
+            return cls(zero, zero, np.zeros((width, 0), np.float32), nothing, nothing)
         target = sparse.vstack([uses[1], uses[0]]).tocsr()[np.flatnonzero(there)]  # each half's is the other
         both = unit(both[there].astype(np.float64))
         middle = both.mean(0)
@@ -82,7 +86,7 @@ class Axes:
         target = sparse.diags(np.maximum(target.getnnz(1), 1) ** -0.5) @ target
         width = z.shape[1]
         spread = z.T @ z / len(z)
-        size = float(np.trace(spread)) / width
+        size = max(float(np.trace(spread)) / width, 1e-12)
         slopes = np.linalg.solve(spread + RIDGE * size * np.eye(width), np.asarray(z.T @ target) / len(z))
         root = np.linalg.cholesky(spread + 1e-9 * size * np.eye(width))
         told, turned = np.linalg.eigh(root.T @ (slopes @ slopes.T) @ root)

@@ -19,7 +19,7 @@ import polars as pl
 from shoal.seeding import generator
 from shoal.segment.agree import adjusted_rand, agreement, jaccard
 from shoal.segment.methods import METHODS
-from shoal.segment.spherical import BLOCK, Clusters, cluster, nearest
+from shoal.segment.spherical import BLOCK, TOL, Clusters, cluster, improve, nearest
 
 REFITS = 5
 TRIES = 10  # starts of one refit: fewer end in different places for the same users
@@ -146,7 +146,7 @@ class Trial:
     def worth(self) -> float:
         """What is told, as far as it can be trusted."""
         told = self.apart if self.bits is None else self.bits
-        return told * (self.stability if self.halves is None else self.halves)
+        return max(told, 0.0) * (self.stability if self.halves is None else self.halves)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def choose(
         reason = "One segment: of the splits that were tried none foretells held-out events better than random ones do."
         return alone(reason, trials, "foretells no more than random segments")
     again = [t for t in telling if t.comes_out_again(evidence.least)]
-    best = max(again, key=lambda t: t.worth) if again else max(telling, key=_again)
+    best = max(again, key=lambda t: (t.worth, _again(t))) if again else max(telling, key=_again)
     table = _table(trials, best, users, least, evidence.least)
     return Choice(best.n, table, _reason(best, trials, evidence.least), best.agreement, best.method, best.centers)
 
@@ -241,17 +241,34 @@ def try_out(
             return cluster(part, n, rng, n_init=TRIES, max_iter=50)
         return METHODS[method](part, n, rng)
 
-    return replace(measure(rows, n, seed, fit, evidence, pairs), method=method)
+    settle = method == "kmeans"
+    return replace(measure(rows, n, seed, fit, evidence, pairs, settle=settle), method=method)
 
 
-def measure(rows: np.ndarray, n: int, seed: int, fit: Fit, evidence: Evidence = NOTHING, pairs: Pairs = ()) -> Trial:
-    """Measure the `n` segments that `fit` makes of rows of length one, of random halves of them, and of `pairs`."""
+def measure(
+    rows: np.ndarray,
+    n: int,
+    seed: int,
+    fit: Fit,
+    evidence: Evidence = NOTHING,
+    pairs: Pairs = (),
+    *,
+    settle: bool = False,
+) -> Trial:
+    """Measure the `n` segments that `fit` makes of rows of length one, of random halves of them, and of `pairs`.
+
+    With `settle`, the segments themselves are those, of the fit on everyone and of refits that went on to everyone,
+    which the refits resemble most: of groupings that are nearly as good, the one that comes out again.
+    """
     whole = fit(rows, generator(seed, "try", n))
-    refits = []
+    refits, others = [], []
     for number in range(REFITS):
         rng = generator(seed, "refit", n, number)
         half = np.sort(rng.choice(len(rows), max(n, len(rows) // 2), replace=False))
-        refits.append(nearest(rows, fit(rows[half], rng).centers)[0])
+        others.append(fit(rows[half], rng).centers)
+        refits.append(nearest(rows, others[-1])[0])
+    if settle:
+        whole = _most_like(refits, [whole, *(improve(rows, one, max_iter=50, tol=TOL) for one in others)], n)
     couples = itertools.combinations(refits, 2)
     shares = np.bincount(whole.labels, minlength=n) / len(rows)
     told = (
@@ -271,6 +288,12 @@ def measure(rows: np.ndarray, n: int, seed: int, fit: Fit, evidence: Evidence = 
     )
 
 
+def _most_like(refits: list[np.ndarray], candidates: list[Clusters], n: int) -> Clusters:
+    """Return the clustering that has most in common with some labellings; of equal ones the first."""
+    alike = [float(np.mean([adjusted_rand(one.labels, other, n) for other in refits])) for one in candidates]
+    return candidates[int(np.argmax(alike))]
+
+
 def _between_halves(n: int, seed: int, fit: Fit, pairs: Pairs) -> float:
     def labels(number: int, side: int, rows: np.ndarray) -> np.ndarray:
         return nearest(rows, fit(rows, generator(seed, "half", n, number, side)).centers)[0]
@@ -280,6 +303,8 @@ def _between_halves(n: int, seed: int, fit: Fit, pairs: Pairs) -> float:
 
 
 def _separation(rows: np.ndarray, centers: np.ndarray) -> float:
+    if len(centers) < 2:
+        return 0.0
     margin = 0.0
     step = max(1, BLOCK // len(centers))
     for start in range(0, len(rows), step):

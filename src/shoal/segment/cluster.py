@@ -77,6 +77,13 @@ class Segmentation:
         """Number of segments, the unassigned left out."""
         return len(self.centers)
 
+    @property
+    def method(self) -> str:
+        """How the segments were found; ``kmeans`` in a run of before, too."""
+        told = self.choice.filter(pl.col("verdict").is_in(["chosen", "as asked for"]))
+        found = told["method"].drop_nulls() if "method" in told.columns else told["verdict"].clear()
+        return str(found[0]) if len(found) else "kmeans"
+
     def numbered(self, ids: Sequence[int]) -> Segmentation:
         """Return the same segments under other numbers, given in the order of `centers`."""
         order = np.argsort(np.array(ids), kind="stable")
@@ -284,10 +291,12 @@ def _centers(rows: np.ndarray, choice: Choice, seed: int, anchors: np.ndarray | 
     part = rows
     if len(rows) > START_SAMPLE:
         part = rows[np.sort(rng.choice(len(rows), max(n, START_SAMPLE), replace=False))]
-    if choice.method != "kmeans":
-        found = METHODS[choice.method](part, n, rng)
-    elif choice.centers is not None and len(choice.centers) == n:  # what was measured is what is used
+    if choice.centers is not None and len(choice.centers) == n:  # what was measured is what is used
+        if choice.method != "kmeans":
+            return choice.centers
         found = improve(rows, choice.centers, max_iter=100, tol=TOL)
+    elif choice.method != "kmeans":
+        found = METHODS[choice.method](part, n, rng)
     else:
         found = cluster(part, n, rng)
         if part is not rows:

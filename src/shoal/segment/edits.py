@@ -221,7 +221,7 @@ def obey(
     return found, np.where(known, strength, 0).astype(np.float32)
 
 
-def next_ids(n: int, segments: pl.DataFrame, standing: Standing) -> list[int]:
-    """Return n ids that no segment has, or ever had."""
-    first = 1 + max([*segments[SEGMENT].to_list(), *standing.used], default=-1)
+def next_ids(n: int, segments: pl.DataFrame, standing: Standing, others: Iterable[int] = ()) -> list[int]:
+    """Return n ids that no segment has, or ever had, nor any of `others`."""
+    first = 1 + max([*segments[SEGMENT].to_list(), *standing.used, *others], default=-1)
     return list(range(first, first + n))
