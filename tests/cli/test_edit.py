@@ -158,6 +158,31 @@ def test_other_columns_pass_through(small_run) -> None:
     assert after.segments.filter(pl.col(SEGMENT) == 7)["parent"].to_list() == [1]  # 3 is a part of 1 now
 
 
+def test_after_a_merge_reasons_are_those_of_the_right_segment(small_run) -> None:
+    after = load(small_run).edited(Edit("merge", (0, 1)))
+    assert after.learnt.segmentation.ids.tolist() == [0, 2, 3]
+    user = min(of(after, 3))
+    told = after.why(user)
+    assert told.segment == 3
+    assert set(told.memberships[SEGMENT]) == {0, 2, 3}
+    assert told.memberships.filter("here")[SEGMENT].to_list() == [3]
+    way = after.way_to(user, 2)
+    assert way.height > 0
+    assert set(way["segment"]) <= {-1, 0, 2, 3}
+    assert after.explain(user).height > 0
+
+
+def test_what_was_certified_of_a_segment_goes_when_it_is_merged(small_run) -> None:
+    run = load(small_run)
+    assert set(run.certificate[SEGMENT].drop_nulls()) >= {0, 1, 2, 3}
+    after = run.edited(Edit("merge", (0, 1)))
+    assert set(after.certificate[SEGMENT].drop_nulls()) & {0, 1} == set()
+    assert after.segments.filter(pl.col(SEGMENT) == 0)["verdict"][0].startswith("merged or split by hand")
+    renamed = run.edited(Edit("rename", (2,), name="Night owls"))
+    assert renamed.segments.filter(pl.col(SEGMENT) == 2)["blind_score"].to_list() == [None]
+    assert renamed.segments.filter(pl.col(SEGMENT) == 3)["blind_score"].null_count() == 0
+
+
 def test_a_run_is_not_changed_by_its_edits(small_run) -> None:
     run = load(small_run)
     before, offered = run.members.clone(), run.recommend(n=3)

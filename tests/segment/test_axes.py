@@ -81,3 +81,17 @@ def test_what_was_kept_comes_back(name):
     bases, uses, _ = world()
     axes = Axes.fit(bases, uses, 2)
     np.testing.assert_array_equal(getattr(Axes.restore(axes.tensors()), name), getattr(axes, name))
+
+
+def test_where_nobody_says_anything_there_are_no_axes_and_nobody_is_placed():
+    nothing = np.zeros((4, 3), np.float32)
+    none = sparse.csr_matrix((4, ITEMS), dtype=np.float32)
+    axes = Axes.fit((nothing, nothing), (none, none), 2)
+    assert axes.of(np.ones((2, 3), np.float32), np.array([3, 4])).shape == (2, 0)
+
+
+def test_users_who_are_all_alike_have_finite_vectors():
+    same = np.ones((6, 3), np.float32)
+    all_ = sparse.csr_matrix(np.ones((6, ITEMS), np.float32))
+    axes = Axes.fit((same, same), (all_, all_), 2)
+    assert np.isfinite(axes.of(same, np.full(6, 5))).all()

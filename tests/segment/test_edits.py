@@ -345,3 +345,10 @@ def test_users_may_be_pinned_into_a_locked_segment_and_a_name_may_change_its_cas
     assert admit(Edit("rename", (0,), name="horror"), SEGMENTS, found, KNOWN).name == "horror"
     assert admit(Edit("merge", (2, 0)), SEGMENTS, found, KNOWN).segments == (0, 2)
     assert clean_name("  犯罪  ") == "犯罪"
+
+
+def test_a_new_number_is_none_that_a_segment_a_subsegment_or_an_edit_ever_had():
+    standing = Standing.of([Edit("merge", (1, 6))])
+    segments = pl.DataFrame({"segment": [0, 1]}, schema={"segment": pl.Int32})
+    assert next_ids(2, segments, standing) == [7, 8]
+    assert next_ids(1, segments, standing, [3, 11, -1]) == [12]

@@ -172,7 +172,7 @@ def test_a_mixture_does_not_depend_on_which_way_the_axes_lie():
 
 def test_leiden_without_igraph_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "igraph", None)
-    with pytest.raises(MissingExtraError, match="pip install 'shoal.communities.'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'shoal.communities.'"):
         leiden(blobs()[0], 4, np.random.default_rng(0))
 
 

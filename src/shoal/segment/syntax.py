@@ -264,7 +264,7 @@ class _Parser:
         return _Token(kind, found[kind], found.start(kind), found.end(kind))
 
     def _expected(self, what: str) -> NoReturn:
-        found = "the rule ends" if self.now.kind == "end" else f"found {self.now.value}"
+        found = "the rule ends" if self.now.kind == "end" else "found " + re.sub(r"\s", " ", self.now.value)
         self._fail(f"expected {what}; {found}")
 
     def _fail(self, message: str) -> NoReturn:
