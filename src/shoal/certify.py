@@ -105,10 +105,9 @@ def certify(learnt: Learnt, held: Split, *, seed: int) -> pl.DataFrame:
     """
     users = sorted_ids(held.train.interactions, USER)
     train = learnt.pasts(held.train.interactions, users)
-    segment = learnt.segments(train)[0]
     if learnt.space is None or learnt.segmentation.n < 2:
         return pl.DataFrame(schema=CERTIFICATE)
-    inside = learnt.subsegments(train, segment)[0]
+    segment, _, inside = learnt.placed(train)
     rows: Rows = []
     for level in _levels(learnt, train, segment, inside, seed):
         rows += _comes_back(level, train.take(level.users), learnt.config.segment.min_events, seed)
@@ -180,8 +179,7 @@ def _stay(level: _Level, pasts: Histories, min_events: int, seed: int) -> Rows:
     if not len(enough):
         return []
     some = pasts.take(enough)
-    places = np.arange(len(some.items)) - np.repeat(some.starts[:-1], some.counts)
-    older = places < (some.counts // 2)[some.users]
+    older = some.places < (some.counts // 2)[some.users]
     frozen = level.frozen
     before, after = (nearest(level.again(some.where(part)), frozen.centers)[0] for part in (older, ~older))
     told = staying(before, after, len(level.ids), seed=seed)
@@ -216,13 +214,13 @@ def _foretells(
     pasts, test = learnt.pasts(held.given, users), learnt.pasts(held.test, users)
     liked, train_liked = test.liked(learnt.relevant_from), train.liked(learnt.relevant_from)
     question = HeldOut(pasts, pasts, liked)
-    of_held = learnt.segments(pasts)[0]
+    of_held, _, inside_of_held = learnt.placed(pasts)
     rows: Rows = []
     levels = [("segments", learnt.segmentation.ids.tolist(), segment, of_held)]
     if learnt.inside:
         ids = [one for made in learnt.inside.values() for one in made.ids.tolist()]
-        levels.append(("subsegments", ids, inside, learnt.subsegments(pasts, of_held)[0]))
-        smallest = np.where(inside >= 0, inside, segment), np.where(levels[1][3] >= 0, levels[1][3], of_held)
+        levels.append(("subsegments", ids, inside, inside_of_held))
+        smallest = np.where(inside >= 0, inside, segment), np.where(inside_of_held >= 0, inside_of_held, of_held)
         whole = [one for one in learnt.segmentation.ids.tolist() if one not in learnt.inside]
         levels.append(("smallest", [*ids, *whole], *smallest))
     for name, ids, own, theirs in levels:

@@ -33,9 +33,7 @@ from shoal.tables import MEMBERS, NAME, PARENT, SEGMENT, STRENGTH, SUBSEGMENT, U
 def everyone(learnt: Learnt) -> pl.DataFrame:
     """Return `shoal.tables.MEMBERS`: where each user of the data belongs, those without events included."""
     users = sorted_ids(learnt.data.users, USER)
-    pasts = learnt.pasts(learnt.data.interactions, users)
-    segments, strengths = learnt.segments(pasts)
-    return members_of(users, segments, strengths, learnt.subsegments(pasts, segments)[0])
+    return members_of(users, *learnt.placed(learnt.pasts(learnt.data.interactions, users)))
 
 
 def members_of(users: Ids, segments: np.ndarray, strengths: np.ndarray, inside: np.ndarray) -> pl.DataFrame:

@@ -147,6 +147,15 @@ class Learnt:
         """Return the vectors in which segments are found, (users, width) float32."""
         return self.sequence.users(pasts) if self.space is None else self.space.of(pasts)
 
+    def placed(self, pasts: Histories) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return segment, strength and subsegment, (users,) each, with each past read once."""
+        if self.space is None:
+            segment, strength = self.segments(pasts)
+            return segment, strength, self.subsegments(pasts, segment)[0]
+        coarse, fine = self.space.both(pasts)
+        segment, strength = self.segmentation.assign(coarse, pasts.counts)
+        return segment, strength, subsegments(self.inside, segment, fine, pasts.counts)[0]
+
     def subsegments(self, pasts: Histories, segment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return subsegment (users,) int32 and strength (users,) float32, given segments; -1 where one is whole."""
         if self.space is None:

@@ -85,8 +85,7 @@ def blind(learnt: Learnt, held: Split, names: Mapping[int, str], inside: pl.Data
     users = sorted_ids(held.test, USER)
     pasts = learnt.pasts(held.given, users)
     found = learnt.pasts(held.test, users).liked(learnt.relevant_from)
-    segment = learnt.segments(pasts)[0]
-    within = learnt.subsegments(pasts, segment)[0]
+    segment, _, within = learnt.placed(pasts)
     folder = default_folder() if around.cache == "default" else around.cache
     encoder = open_encoder(learnt.config.encode, device=around.device, cache=folder, progress=around.progress)
     years, made = years_of(learnt.data.items), []

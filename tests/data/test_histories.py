@@ -152,3 +152,9 @@ def test_what_is_told_of_users_stays_with_them(rows, n):
     for part in (past.newest(n), past.liked(20.0), past.where(past.items > 2)):
         np.testing.assert_array_equal(part.traits, told)
     np.testing.assert_array_equal(stacked([past, past.take(np.array([1]))]).traits, told[[0, 1, 2, 3, 1]])
+
+
+def test_the_place_of_an_event_counts_from_the_oldest_of_its_user():
+    bare = np.full(5, np.nan)
+    past = Histories(np.array([0, 2, 2, 5]), np.arange(5, dtype=np.int32), bare.astype(np.float32), bare, 5)
+    assert past.places.tolist() == [0, 1, 0, 1, 2]

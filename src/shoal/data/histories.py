@@ -49,6 +49,11 @@ class Histories:
         """The user row of each event, (events,)."""
         return np.repeat(np.arange(self.n_users), self.counts)
 
+    @property
+    def places(self) -> np.ndarray:
+        """The place of each event in its user's past, 0 for the oldest, (events,)."""
+        return np.arange(len(self.items)) - np.repeat(self.starts[:-1], self.counts)
+
     def take(self, users: np.ndarray) -> Histories:
         """Return the histories of some users, in that order."""
         taken = self.slices(self.starts[users], self.starts[np.asarray(users) + 1])

@@ -137,9 +137,8 @@ def halves(pasts: Histories, rng: np.random.Generator) -> np.ndarray:
     Of an odd number one half has one more, which of them being drawn too.
     """
     order = np.lexsort((rng.random(len(pasts.items)), pasts.users))
-    places = np.arange(len(order)) - np.repeat(pasts.starts[:-1], pasts.counts)
     first = np.zeros(len(order), bool)
-    first[order] = (places + np.repeat(rng.integers(0, 2, pasts.n_users), pasts.counts)) % 2 == 0
+    first[order] = (pasts.places + np.repeat(rng.integers(0, 2, pasts.n_users), pasts.counts)) % 2 == 0
     return first
 
 

@@ -84,7 +84,7 @@ class HeldOut:
         can_move = np.ones(len(both.items), bool) if self.relevant_from is None else both.values >= self.relevant_from
         order = np.lexsort((rng.random(len(can_move)), can_move, both.users))  # what stays in the past comes first
         place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order)) - np.repeat(both.starts[:-1], both.counts)
+        place[order] = both.places
         shown = place < self.past.counts[both.users]
         past = both.where(shown)
         return replace(self, past=past, seen=past, liked=both.where(~shown))

@@ -52,9 +52,8 @@ def _drawn(events: Histories, length: np.ndarray, which: str, rng: np.random.Gen
     order = (
         np.arange(len(events.items)) if which == "oldest" else np.lexsort((rng.random(len(events.items)), events.users))
     )
-    places = np.arange(len(order)) - np.repeat(events.starts[:-1], events.counts)
     drawn = np.zeros(len(order), bool)
-    drawn[order] = places < np.repeat(length, events.counts)
+    drawn[order] = events.places < np.repeat(length, events.counts)
     return drawn
 
 
