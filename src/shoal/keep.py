@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from scipy import sparse
 
 from shoal.config import Config, Name, Rate
 from shoal.data.dataset import Dataset, ReadReport, Scale
@@ -36,7 +37,7 @@ from shoal.recommend.item_item import ItemItem
 from shoal.recommend.liked import Liked
 from shoal.recommend.popularity import Popularity
 from shoal.recommend.several import Several
-from shoal.recommend.text import Text
+from shoal.recommend.text import Text, TextMap
 from shoal.recommend.walks import Walks
 from shoal.segment.cluster import Segmentation
 from shoal.store import artifacts
@@ -205,6 +206,9 @@ def _tensors(learnt: Learnt) -> Tensors:
     }
     if "walks" in learnt.models:  # not in a run of before
         tensors["walks"] = _walks(learnt.models).tensors()
+    if (words := _map(learnt.models).words) is not None:
+        tensors["words"] = {"data": words.data, "indices": words.indices, "starts": words.indptr}
+        tensors["words"]["shape"] = np.array(words.shape)
     if learnt.rater is not None:
         tensors["rater"] = learnt.rater.tensors()
     if learnt.space is not None:
@@ -222,6 +226,7 @@ def _document(learnt: Learnt) -> dict[str, Any]:
         "values": {"mean": values.mean, "spread": values.spread, "log": values.log},
         "item_item": {name: getattr(everyone, name) for name in ("l2", "dropout", "power", "positive", "max_items")},
         "factors": factors.document(),
+        "text": {"trust": _map(learnt.models).trust, "l2": _map(learnt.models).l2},
         "half_life_days": trending.model.half_life_days if isinstance(trending, Liked) else None,  # type: ignore[attr-defined]
         "blend": [m.name for m in learnt.blend.models],
         "verdicts": [asdict(v) for v in local.verdicts_],
@@ -318,7 +323,9 @@ def _models(
     models |= {"item_item": Liked(everyone, sight), "factors": Liked(factors, sight), "sequence": learnt.sequence}
     if "walks" in told:  # runs of before have none
         models["walks"] = Walks(**told["walks"]).restore(kept.tensors["walks"])
-    models["text"] = Text(matrix, [models["item_item"], models["factors"]]).fit(everything)
+    words = _words(kept.tensors["words"]) if "words" in kept.tensors else None  # runs of before have none
+    teachers = [models["item_item"], models["factors"]]
+    models["text"] = Text(matrix, teachers, words, **told.get("text", {})).fit(everything)
 
     segmentation, users = learnt.segmentation, learnt.users
 
@@ -343,6 +350,17 @@ def _walks(models: dict[str, Recommender]) -> Walks:
     model = models["walks"]
     assert isinstance(model, Walks)
     return model
+
+
+def _map(models: dict[str, Recommender]) -> TextMap:
+    model = models["text"]
+    assert isinstance(model, Text)
+    return model.map
+
+
+def _words(kept: dict[str, np.ndarray]) -> sparse.csr_matrix:
+    rows, terms = kept["shape"].tolist()
+    return sparse.csr_matrix((kept["data"], kept["indices"], kept["starts"]), (rows, terms))
 
 
 def _factors(models: dict[str, Recommender]) -> Several:

@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 import torch
+from scipy import sparse
 
 from shoal.config import Config, Rate
 from shoal.data import split as splitting
@@ -44,6 +45,7 @@ from shoal.model.pasts import Values
 from shoal.model.rater import Stack, rating_experts
 from shoal.model.sequence import Sequence
 from shoal.model.space import Space
+from shoal.model.words import words_of
 from shoal.progress import Progress
 from shoal.protocols import Recommender
 from shoal.recommend.bench import Bench
@@ -182,7 +184,9 @@ def learn(
     def place(pasts: Histories) -> np.ndarray:
         return segmentation.assign(space.of(pasts), pasts.counts)[0]
 
-    models, blend = _blend(matrix, inner.train, held, sequence, place, relevant_from, config, around, story)
+    models, blend = _blend(
+        matrix, words_of(data.items), inner.train, held, sequence, place, relevant_from, config, around, story
+    )
     rater = _stack(matrix, inner, sequence, data, config.rate, around, story)
 
     learnt = Learnt(
@@ -319,6 +323,7 @@ def _group(
 
 def _blend(
     matrix: np.ndarray,
+    words: sparse.csr_matrix,
     train: Histories,
     held: HeldOut,
     sequence: Sequence,
@@ -336,7 +341,7 @@ def _blend(
 
     with around.stage("closed form"):
         bench = Bench(train, held, config.recommend, relevant_from, config.seed, around.progress)
-        models = bench.models(matrix, sequence, place)
+        models = bench.models(matrix, words, sequence, place)
         blend = bench.blend(models)
     story |= bench.story
     return models, blend

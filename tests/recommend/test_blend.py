@@ -100,7 +100,7 @@ def test_the_bench_tunes_every_model_and_tells_what_it_tried(asked):
             return np.zeros((histories.n_users, 80), np.float32)
 
     bench = Bench(train, held, Recommend(factors=8), 4.0, 0, Progress())
-    models = bench.models(features, Tower(), lambda past: np.zeros(past.n_users, np.int32))
+    models = bench.models(features, NO_WORDS, Tower(), lambda past: np.zeros(past.n_users, np.int32))
     blend = bench.blend(models)
     assert set(models) == {"popularity", "trending", "item_item", "walks", "factors", "sequence", "text", "by_segment"}
     tried = {
@@ -126,7 +126,7 @@ def test_where_the_trees_library_does_not_load_the_weights_serve_and_it_is_said(
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     features = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
     bench = Bench(train, held, Recommend(factors=8), 4.0, 0, Telling())
-    models = bench.models(features, Popularity(), lambda past: np.zeros(past.n_users, np.int32))
+    models = bench.models(features, NO_WORDS, Popularity(), lambda past: np.zeros(past.n_users, np.int32))
     blend = bench.blend(models)
     assert len(warned) == 1
     assert "LightGBM cannot be loaded" in warned[0]
@@ -141,7 +141,7 @@ def test_validation_chooses_how_many_factors_where_the_settings_do_not_say(asked
 
     def tuned(settings):
         bench = Bench(train, held, settings, 4.0, 0, Progress())
-        models = bench.models(features, Popularity(), lambda past: np.zeros(past.n_users, np.int32))
+        models = bench.models(features, NO_WORDS, Popularity(), lambda past: np.zeros(past.n_users, np.int32))
         return models["factors"].model, bench.story
 
     model, story = tuned(Recommend())

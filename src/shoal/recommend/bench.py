@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from shoal.config import Recommend
 from shoal.data.histories import Histories
 from shoal.progress import Progress
 from shoal.protocols import Recommender
+from shoal.recommend.asked import Asked
 from shoal.recommend.blend import Blend
 from shoal.recommend.by_segment import BySegment
 from shoal.recommend.by_traits import ByTraits
@@ -23,7 +26,7 @@ from shoal.recommend.several import Several
 from shoal.recommend.text import Text
 from shoal.recommend.tune import HeldOut, climb
 from shoal.recommend.walks import Walks
-from shoal.seeding import integer
+from shoal.seeding import generator, integer
 
 RIDGES = (10.0, 30.0, 100.0, 250.0, 500.0, 1000.0, 2500.0)
 EVENNESS = ((0.0, 0.0, False), (0.5, 0.25, False), (0.5, 0.25, True))
@@ -36,6 +39,10 @@ POWERS = (0.25, 0.0)
 """Of an item's events, that the confidence of the factors is divided by; the first one is tuned with."""
 WIDTHS, WIDE = (64, 128, 256, 512), (30.0, 10.0)
 """Numbers of factors, and a ridge and alpha to try besides where they are many."""
+TRUST = ((0.0, 1.0), (0.25, 1.0), (0.25, 0.3), (1.0, 0.3))
+"""How much shared words count when cold items are told, and the ridge: from much alike texts to few but sure words."""
+COLD_SHARE, MOST_PLAYED, MOST_SAID = 0.2, 4_000, 20_000_000
+"""Warm items that play the cold while `TRUST` is chosen, items that they are told from, scores held at once."""
 HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
 ORDER = ("popularity", "trending", "by_traits", "item_item", "walks", "factors", "sequence", "text", "by_segment")
 """Models read only those before them."""
@@ -81,13 +88,19 @@ class Bench:
         self.story: dict[str, Any] = {}
 
     def models(
-        self, features: np.ndarray, sequence: Recommender, place: Callable[[Histories], np.ndarray]
+        self,
+        features: np.ndarray,
+        words: sparse.csr_matrix,
+        sequence: Recommender,
+        place: Callable[[Histories], np.ndarray],
     ) -> dict[str, Recommender]:
         """Return all single models, tuned, and fitted on the training part.
 
         Parameters
         ----------
         features : (items, features) float32
+        words : (items, terms) sparse float32
+            See `shoal.model.words`.
         sequence : Recommender
             The trained tower.
         place : callable
@@ -105,10 +118,11 @@ class Bench:
         models["walks"] = self._walks()
         models["factors"] = Liked(self._factors(), self.sight)
         models["sequence"] = sequence
-        models["text"] = Text(features, [models["item_item"], models["factors"]])
+        models["text"] = text = Text(features, [models["item_item"], models["factors"]], words)
         local = BySegment(place, everyone, popularity, sight=self.sight, seed=self.seed)
         models["by_segment"] = local
         fit_all(models, self.train)
+        self._trust(text)
         local.contest(self.held.once())  # its intervals count users
         return models
 
@@ -206,6 +220,29 @@ class Bench:
     def _als(self, width: int, choice: tuple[float, float], kind: tuple[float, bool]) -> Factors:
         power, counts = kind
         return Factors(width, *choice, power, counts=counts, seed=integer(self.seed, "factors"))
+
+    def _trust(self, text: Text) -> None:
+        """Choose how much cold items' words count, on warm items that all play the cold at once."""
+        rng, warm, n_items = generator(self.seed, "words"), text.warm_, self.held.past.n_items
+        cold = np.sort(rng.permutation(warm)[: int(len(warm) * COLD_SHARE)])
+        held = replace(self.held.once(), allowed=np.isin(np.arange(n_items), cold))
+        held = replace(held, liked=held.liked.where(held.allowed[held.liked.items]))  # type: ignore[index]
+        users = rng.permutation(np.flatnonzero(held.liked.counts))[: max(1, MOST_SAID // n_items)]
+        if len(cold) < self.held.n or not len(users):
+            return
+        held = held.take(np.sort(users))
+        asked = Asked(held.past)
+
+        def quality(choice: tuple[float, float]) -> float:
+            rest = text.map.trusting(*choice).without(cold, at_most=MOST_PLAYED)
+            scores = np.full((held.past.n_users, n_items), np.nan, np.float32)
+            scores[:, cold] = text.as_if_cold(asked, cold, rest)
+            return float(np.nanmean(held.ndcg_of(scores)))
+
+        has_words = text.map.words is not None and text.map.words.nnz > 0
+        best, tried = climb(TRUST if has_words else ((0.0, 1.0), (0.0, 0.3)), int(has_words), quality)
+        text.map.trusting(*best)
+        self._tell("cold items, trust in words, l2", tried)
 
     def _trending(self) -> Popularity | None:
         """Return popularity with a half-life, None where there are no times."""

@@ -26,7 +26,7 @@ from shoal.protocols import Recommender
 from shoal.recommend.asked import Asked
 from shoal.recommend.boosted import FOLDS, Boosted
 from shoal.recommend.standard import compressed
-from shoal.recommend.text import Text
+from shoal.recommend.text import Text, TextMap
 from shoal.recommend.tune import HeldOut
 from shoal.recommend.weights import WARMTH, as_warm_as, best_weights, slope, warmth
 from shoal.seeding import generator, integer
@@ -124,12 +124,12 @@ class Blend:
 
     def learn_weights(self, held_out: HeldOut, *, seed: int) -> None:
         """Learn the weights alone."""
-        rng, of_cold = generator(seed, "blend"), generator(seed, "cold")
+        rng, cold = generator(seed, "blend"), self._to_play_cold(seed)
         for bucket in reversed(range(len(WARMTH) + 1)):
             most = MOST_FLOATS if bucket == len(WARMTH) else MOST_FLOATS // 2
             part = self._few_enough(as_warm_as(bucket, held_out, rng), rng, most)
             if part.past.n_users >= FEWEST_USERS:
-                self._learn_bucket(bucket, part, of_cold)
+                self._learn_bucket(bucket, part, cold)
             elif bucket < len(WARMTH):
                 self.weights_[bucket] = self.weights_[bucket + 1]
                 self.slopes_[bucket] = self.slopes_[bucket + 1]
@@ -175,19 +175,25 @@ class Blend:
             quality[asked] = part.take(asked).ndcg_of(features[asked] @ weights)
         return quality
 
-    def _learn_bucket(self, bucket: int, part: HeldOut, rng: np.random.Generator) -> None:
+    def _learn_bucket(self, bucket: int, part: HeldOut, cold: tuple[np.ndarray, TextMap] | None) -> None:
         asked = Asked(part.past)
         features = np.stack(self.said(asked), axis=2)
         part = replace(part, allowed=self.warm_ if part.allowed is None else part.allowed)
         weights, story = best_weights(features, part, self._names)
         self.weights_[bucket] = weights / max(float(np.abs(weights).sum()), 1e-9)
         self.story_.append({"warmth": bucket, "users": part.past.n_users, **story})
-        if self.text is not None:
-            warm = self.text.map.warm_
-            cold = np.sort(rng.permutation(warm)[: int(len(warm) * COLD_SHARE)])
-            if len(cold) > 1:
-                total = features[:, cold] @ self.weights_[bucket]
-                self.slopes_[bucket] = slope(self.text.as_if_cold(asked, cold), total)
+        if self.text is not None and cold is not None:
+            items, rest = cold
+            total = features[:, items] @ self.weights_[bucket]
+            self.slopes_[bucket] = slope(self.text.as_if_cold(asked, items, rest), total)
+
+    def _to_play_cold(self, seed: int) -> tuple[np.ndarray, TextMap] | None:
+        """Return some warm items, and the map to cold ones that has not seen them; None where there are too few."""
+        if self.text is None:
+            return None
+        warm = self.text.map.warm_
+        items = np.sort(generator(seed, "cold").permutation(warm)[: int(len(warm) * COLD_SHARE)])
+        return (items, self.text.map.without(items)) if len(items) > 1 else None
 
     def said(self, asked: Asked, needed: np.ndarray | None = None) -> list[np.ndarray]:
         """Return standardised scores with their ends drawn in, an array (users, items) a model.
@@ -235,5 +241,5 @@ class Blend:
         nobody = asked.pasts.counts == 0
         if nobody.any():
             known = scores[nobody][:, self.text.map.warm_]
-            told[nobody] = self.text.map.carry(known, self.text.map.weights_of_all()[:, cold])
+            told[nobody] = self.text.map.carry(known, self.text.map.weights(cold))
         return told

@@ -1,11 +1,11 @@
 """Text: what the scores of well-known items say about an item of which only the text is known.
 
-    K = exp(-|f_i - f_j|^2 / 2 g^2)                 kernel between item features (text, labels, numbers)
-    M = (K_warm,warm + l2 I)^-1 K_warm,all          (warm, items)
-    score_all = mean + (score_warm - mean) M        kernel ridge regression of a user's scores on features
+    K = exp(-|f_i - f_j|^2 / 2 g^2) + trust . t_i . t_j   kernel between items: features (text, labels, numbers), words
+    M = (K_warm,warm + l2 I)^-1 K_warm,all                (warm, items)
+    score_all = mean + (score_warm - mean) M              kernel ridge regression of a user's scores on the items
 
-The map from text to scores is learnt on warm items; it works for any scores that are linear or not, so it carries the
-item-item model, the factors, or their blend over to the cold ones.
+The map from text to scores is learnt on warm items; it works for any scores, linear or not, so it carries the item-item
+model, the factors, or their blend over to the cold ones.
 """
 
 from __future__ import annotations
@@ -15,12 +15,18 @@ from typing import Self
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from shoal.data.histories import Histories
 from shoal.protocols import Recommender
 from shoal.recommend.asked import Asked
 from shoal.recommend.item_item import most_used
 from shoal.recommend.standard import standardise
+
+SMOOTHED, CARRIED = 4_000, 10_000
+"""Warm items, most used first, from which warm ones are told, and cold ones."""
+MOST_WEIGHTS = 200_000_000
+"""Entries of a map: so large a catalogue is told from fewer items."""
 
 
 class TextMap:
@@ -30,6 +36,10 @@ class TextMap:
     ----------
     features : (items, features) float32
         Text part of length 1, as made by `shoal.model.features`.
+    words : (items, terms) sparse float32, optional
+        Rows of length 1, as made by `shoal.model.words`.
+    trust : float
+        How much a shared word counts beside near features, 0 or more.
     l2 : float
         Ridge penalty.
     width : float
@@ -38,37 +48,51 @@ class TextMap:
         Warm items learnt from, most used first.
     """
 
-    def __init__(self, features: np.ndarray, *, l2: float = 1.0, width: float = 1.0, max_items: int = 4_000) -> None:
-        self.features, self.l2, self.width, self.max_items = features, l2, width, max_items
+    def __init__(
+        self,
+        features: np.ndarray,
+        *,
+        words: sparse.csr_matrix | None = None,
+        trust: float = 0.0,
+        l2: float = 1.0,
+        width: float = 1.0,
+        max_items: int = SMOOTHED,
+    ) -> None:
+        self.features, self.words, self.trust = features, words, trust
+        self.l2, self.width, self.max_items = l2, width, max_items
         self._lock = Lock()
 
     def fit(self, histories: Histories) -> Self:
         """Take note of the items that `histories` knows; their kernel is factorised when it is first needed."""
-        return self.learnt_from(most_used(histories, self.max_items))
+        return self.learnt_from(most_used(histories, self._at_most(histories.n_items)))
+
+    def trusting(self, trust: float, l2: float) -> Self:
+        """Take other settings, and forget what was made with the last ones."""
+        self.trust, self.l2 = trust, l2
+        return self.learnt_from(self.warm_)
 
     def learnt_from(self, warm: np.ndarray) -> Self:
         """Take these rows for the warm items."""
         self.warm_ = warm
         self._factor: torch.Tensor | None = None
-        self._all: np.ndarray | None = None
+        self._kept: tuple[np.ndarray, np.ndarray] | None = None
         return self
 
-    def without(self, items: np.ndarray) -> TextMap:
-        """Return the map that is learnt from the warm items without these rows."""
-        other = TextMap(self.features, l2=self.l2, width=self.width, max_items=self.max_items)
-        return other.learnt_from(np.setdiff1d(self.warm_, items))
+    def without(self, items: np.ndarray, *, at_most: int | None = None) -> TextMap:
+        """Return the map that is learnt from the warm items without these rows, and from at most so many."""
+        rest = np.setdiff1d(self.warm_, items)
+        if at_most is not None and len(rest) > at_most:
+            rest = rest[np.linspace(0, len(rest) - 1, at_most).astype(np.int64)]
+        how = {"words": self.words, "trust": self.trust, "l2": self.l2, "width": self.width}
+        return TextMap(self.features, max_items=self.max_items, **how).learnt_from(rest)  # type: ignore[arg-type]
 
-    def weights_of_all(self) -> np.ndarray:
-        """Return M for all items of the catalogue, made once: (warm, items)."""
+    def weights(self, rows: np.ndarray) -> np.ndarray:
+        """Return M (warm, rows) for some items; those of the rows that were last asked for are kept."""
         with self._lock:  # whoever asks from another thread meanwhile waits for it
-            if self._all is None:
-                self._all = self.weights(self.features)
-            return self._all
-
-    def weights(self, features: np.ndarray) -> np.ndarray:
-        """Return M (warm, items) for the items of these features."""
-        known = torch.from_numpy(self.features[self.warm_])
-        return torch.cholesky_solve(self._kernel(known, torch.from_numpy(features)), self._cholesky()).numpy()
+            if self._kept is None or not np.array_equal(self._kept[0], rows):
+                made = torch.cholesky_solve(self._kernel(rows), self._cholesky()).numpy()
+                self._kept = np.array(rows), made
+            return self._kept[1]
 
     def carry(self, warm_scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Carry scores (users, warm) over to items: (users, items) float32. A score that is NaN counts as the mean."""
@@ -76,16 +100,24 @@ class TextMap:
         carried: np.ndarray = mean + np.nan_to_num(warm_scores - mean) @ weights
         return carried.astype(np.float32, copy=False)
 
+    def _at_most(self, n_items: int) -> int:
+        return min(self.max_items, max(1, MOST_WEIGHTS // max(n_items, 1)))
+
     def _cholesky(self) -> torch.Tensor:
         if self._factor is None:
-            known = torch.from_numpy(self.features[self.warm_])
-            kernel = self._kernel(known, known)
+            kernel = self._kernel(self.warm_)
             kernel.diagonal().add_(self.l2)
             self._factor = torch.linalg.cholesky(kernel)
         return self._factor
 
-    def _kernel(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return torch.exp(torch.cdist(a, b).square_() / (-2 * self.width**2))
+    def _kernel(self, rows: np.ndarray) -> torch.Tensor:
+        """Return how near the warm items are to others, (warm, rows)."""
+        a, b = (torch.from_numpy(self.features[part]) for part in (self.warm_, rows))
+        kernel = torch.cdist(a, b).square_().div_(-2 * self.width**2).exp_()
+        if self.words is not None and self.trust:
+            shared = (self.words[self.warm_] @ self.words[rows].T).tocoo()
+            kernel[shared.row, shared.col] += self.trust * torch.from_numpy(shared.data)
+        return kernel
 
 
 def _row_means(scores: np.ndarray) -> np.ndarray:
@@ -97,22 +129,48 @@ def _row_means(scores: np.ndarray) -> np.ndarray:
 class Text:
     """Content-based recommendations: the standardised scores of other models, carried over by `TextMap`.
 
+    Warm items are told from the most used ones by their features alone: that smooths what the teachers say. Cold ones,
+    of which nothing else is known, are told from as many as there is room for, and by their words too.
+
     Parameters
     ----------
     features : (items, features) float32
     teachers : list of Recommender
         Fitted models of warm items whose mean standardised score is carried over.
+    words : (items, terms) sparse float32, optional
+        See `TextMap`.
+    trust, l2 : float
+        Of the map to cold items; see `TextMap`.
+
+    Attributes
+    ----------
+    map : TextMap
+        To cold items.
+    smooth : TextMap
+        To warm ones.
     """
 
     name = "text"
 
-    def __init__(self, features: np.ndarray, teachers: list[Recommender]) -> None:
-        self.features, self.teachers = features, teachers
-        self.map = TextMap(features)
+    def __init__(
+        self,
+        features: np.ndarray,
+        teachers: list[Recommender],
+        words: sparse.csr_matrix | None = None,
+        *,
+        trust: float = 0.0,
+        l2: float = 1.0,
+    ) -> None:
+        self.teachers = teachers
+        self.map = TextMap(features, words=words, trust=trust, l2=l2, max_items=CARRIED)
+        self.smooth = TextMap(features)
 
     def fit(self, histories: Histories) -> Self:
-        """Fit the map; the teachers must be fitted already."""
+        """Fit the maps; the teachers must be fitted already."""
+        used = np.bincount(histories.items, minlength=histories.n_items) > 0
+        self.warm_, self.cold_ = np.flatnonzero(used), np.flatnonzero(~used)
         self.map.fit(histories)
+        self.smooth.fit(histories)
         return self
 
     def score(self, histories: Histories) -> np.ndarray:
@@ -121,18 +179,24 @@ class Text:
 
     def score_asked(self, asked: Asked) -> np.ndarray:
         """Return the same, from the teachers' scores that were asked for already."""
-        out = self.map.carry(self._taught(asked), self.map.weights_of_all())
+        taught = self._taught(asked)
+        out = np.empty_like(taught)
+        for how, rows in ((self.smooth, self.warm_), (self.map, self.cold_)):
+            if len(rows):
+                out[:, rows] = how.carry(taught[:, how.warm_], how.weights(rows))
         out[asked.pasts.counts == 0] = np.nan
         return out
 
-    def as_if_cold(self, asked: Asked, items: np.ndarray) -> np.ndarray:
-        """Return what would be said of some warm items if they all were cold: (users, items) float32."""
-        rest = self.map.without(items)
-        kept = np.isin(self.map.warm_, rest.warm_)
-        return rest.carry(self._taught(asked)[:, kept], rest.weights(self.features[items]))
+    def as_if_cold(self, asked: Asked, items: np.ndarray, rest: TextMap | None = None) -> np.ndarray:
+        """Return what would be said of some warm items if they all were cold: (users, items) float32.
+
+        `rest` is the map without them, where it is at hand.
+        """
+        rest = self.map.without(items) if rest is None else rest
+        return rest.carry(self._taught(asked)[:, rest.warm_], rest.weights(items))
 
     def _taught(self, asked: Asked) -> np.ndarray:
-        """Return the mean standardised score of the teachers, (users, warm)."""
-        taught = np.stack([standardise(asked.of(t))[:, self.map.warm_] for t in self.teachers])
+        """Return the mean standardised score of the teachers, (users, items)."""
+        taught = np.stack([standardise(asked.of(t)) for t in self.teachers])
         mean: np.ndarray = taught.mean(0, dtype=np.float32)
         return mean
