@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
+from scipy import sparse
 
 from shoal.config import Recommend
 from shoal.data import split
@@ -21,6 +22,8 @@ from shoal.recommend.item_item import ItemItem
 from shoal.recommend.popularity import Popularity
 from shoal.recommend.tune import HeldOut, climb
 from shoal.recommend.weights import warmth
+
+NO_WORDS = sparse.csr_matrix((80, 0), dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +113,35 @@ def test_the_bench_tunes_every_model_and_tells_what_it_tried(asked):
         "factors l2, alpha",
         "factors power, counts",
     }
-    tried |= {"half-life in days", "walks beta", "walks alpha"}
+    tried |= {"half-life in days", "walks beta", "walks alpha", "cold items, trust in words, l2"}
     assert tried | {"blend"} == set(bench.story)
     assert {m.name for m in blend.models} - {"by_segment"} == set(models) - {"by_segment"}
+
+
+def test_words_are_trusted_where_names_say_who_reads_what():
+    """Twenty authors of ten books each; everybody reads two of the authors."""
+    rng = np.random.default_rng(0)
+    author, readers = np.repeat(np.arange(20), 10), 300
+    reads = np.stack([rng.permutation(20)[:2] for _ in range(readers)])
+    used = (author[None, None] == reads[:, :, None]).any(1) & (rng.random((readers, 200)) < 0.8)
+    rows, items = np.nonzero(used)
+    events = pl.DataFrame({"user_id": rows.astype(str), "item_id": items.astype(str)})
+    everyone, catalogue = Ids([f"{i}" for i in range(readers)]), Ids([f"{i}" for i in range(200)])
+    shown = rng.random(len(rows)) < 0.7
+    train, future = (histories(events.filter(part), everyone, catalogue) for part in (shown, ~shown))
+    held = HeldOut(train, train, future)
+    names = sparse.csr_matrix(np.eye(20, dtype=np.float32)[author])
+    nonsense = sparse.csr_matrix(np.eye(20, dtype=np.float32)[rng.permutation(author)])
+    features = rng.normal(scale=0.05, size=(200, 4)).astype(np.float32)
+
+    def trust(words):
+        bench = Bench(train, held, Recommend(factors=8, trees=False), None, 0, Progress())
+        models = bench.models(features, words, Popularity(), lambda past: np.zeros(past.n_users, np.int32))
+        return models["text"].map.trust, bench.story["cold items, trust in words, l2"]
+
+    trusted, tried = trust(names)
+    assert trusted == 1
+    assert tried["(1.0, 0.3)"] > 2 * max(trust(nonsense)[1].values())
 
 
 def test_where_the_trees_library_does_not_load_the_weights_serve_and_it_is_said(asked, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from shoal.data.histories import Histories
 from shoal.recommend.factors import Factors
@@ -84,3 +85,43 @@ def test_fitted_again_the_map_forgets_what_it_knew():
     carry = TextMap(colours()).fit(board(cold=4))
     before = carry.weights(np.arange(ITEMS)).shape
     assert carry.fit(board(cold=2)).weights(np.arange(ITEMS)).shape != before
+
+
+def test_words_add_their_cosine_to_the_kernel():
+    from sklearn.kernel_ridge import KernelRidge
+    from sklearn.metrics.pairwise import rbf_kernel
+
+    rng = np.random.default_rng(2)
+    words = sparse.random(ITEMS, 9, density=0.3, format="csr", dtype=np.float32, random_state=3)
+    carry = TextMap(colours(), words=words, trust=0.7, l2=0.4).fit(board(cold=4))
+    scores = rng.normal(size=(2, 20)).astype(np.float32)
+    kernel = rbf_kernel(colours(), gamma=0.5) + 0.7 * (words @ words.T).toarray()
+    mean = scores.mean(1, keepdims=True)
+    theirs = KernelRidge(alpha=0.4, kernel="precomputed").fit(kernel[:20, :20], (scores - mean).T)
+    ours = carry.carry(scores, carry.weights(np.arange(20, ITEMS)))
+    np.testing.assert_allclose(ours, theirs.predict(kernel[20:, :20]).T + mean, rtol=1e-3, atol=1e-4)
+
+
+def test_other_settings_forget_what_was_made_with_the_last_ones():
+    carry = TextMap(colours()).fit(board(cold=4))
+    before, rows = carry.weights(np.arange(ITEMS)), np.arange(ITEMS)
+    assert not np.allclose(carry.trusting(0.0, 5.0).weights(rows), before)
+    np.testing.assert_array_equal(carry.trusting(0.0, 1.0).weights(rows), before)
+
+
+def test_a_large_catalogue_is_told_from_fewer_items(monkeypatch):
+    monkeypatch.setattr("shoal.recommend.text.MOST_WEIGHTS", 5 * ITEMS)
+    assert len(TextMap(colours()).fit(board(cold=4)).warm_) == 5
+
+
+def test_warm_items_are_told_without_words_and_cold_ones_with_them():
+    past = board(cold=6)
+    words = sparse.csr_matrix(np.eye(2, dtype=np.float32)[np.arange(ITEMS) % 2])
+    teacher = ItemItem(5.0).fit(past)
+    nothing = np.zeros((ITEMS, 1), np.float32)
+    plain = Text(nothing, [teacher], words).fit(past).score(past)
+    told = Text(nothing, [teacher], words, trust=1.0).fit(past).score(past)
+    np.testing.assert_allclose(told[:, :18], plain[:, :18], atol=1e-5)
+    assert np.ptp(plain[:, 18:], axis=1).max() < 1e-5
+    mine = np.add.outer(np.arange(ITEMS), np.arange(18, ITEMS)) % 2 == 0
+    assert (np.where(mine, told[:, 18:], np.inf).min(1) > np.where(mine, -np.inf, told[:, 18:]).max(1)).all()
