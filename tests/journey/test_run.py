@@ -172,6 +172,13 @@ def test_a_run_that_was_kept_says_the_same(run, kept):
     assert again.manifest["data"] == run.manifest["data"]
 
 
+def test_words_of_items_and_how_much_they_are_trusted_are_kept(run, kept):
+    own, other = (one.learnt.models["text"].map for one in (run, load(kept)))
+    assert own.words.nnz > 0
+    assert (own.words != other.words).nnz == 0
+    assert (own.trust, own.l2) == (other.trust, other.l2)
+
+
 def test_a_run_of_before_which_has_no_walks_is_kept_again(kept, tmp_path):
     old = load(kept)
     heard = [place for place, model in enumerate(old.learnt.blend.models) if model.name != "walks"]
