@@ -21,8 +21,8 @@ from shoal.tables import ITEM
 
 FEWEST_ITEMS = 2
 """A term of one item alone is left out: nobody shares it."""
-MOST_CHARACTERS = 4_000
-"""Of a text, the beginning; the vocabulary of longer ones is mostly their own."""
+MOST_CHARACTERS, FEWEST_CHARACTERS = 30_000_000, 200
+"""Of all texts together, from their beginnings, and of each at least: pairs of words fill memory."""
 
 
 def words_of(items: pl.DataFrame) -> sparse.csr_matrix:
@@ -63,7 +63,8 @@ def _texts(items: pl.DataFrame) -> list[str] | None:
     if not lists and not plain:
         return None
     joined = items.select(pl.concat_str(*plain, *lists, separator=". ", ignore_nulls=True).alias("text"))["text"]
-    return spaced(joined.fill_null("").str.slice(0, MOST_CHARACTERS)).to_list()
+    most = max(FEWEST_CHARACTERS, MOST_CHARACTERS // max(items.height, 1))
+    return spaced(joined.fill_null("").str.slice(0, most)).to_list()
 
 
 def _labels(items: pl.DataFrame) -> sparse.csr_matrix | None:

@@ -25,6 +25,7 @@ from shoal.recommend.standard import standardise
 
 SMOOTHED, CARRIED = 4_000, 10_000
 """Warm items, most used first, from which warm ones are told, and cold ones."""
+BLOCK = 500
 MOST_WEIGHTS = 200_000_000
 """Entries of a map: so large a catalogue is told from fewer items."""
 
@@ -115,8 +116,10 @@ class TextMap:
         a, b = (torch.from_numpy(self.features[part]) for part in (self.warm_, rows))
         kernel = torch.cdist(a, b).square_().div_(-2 * self.width**2).exp_()
         if self.words is not None and self.trust:
-            shared = (self.words[self.warm_] @ self.words[rows].T).tocoo()
-            kernel[shared.row, shared.col] += self.trust * torch.from_numpy(shared.data)
+            others = self.words[rows].T.tocsr()
+            for first in range(0, len(self.warm_), BLOCK):  # most pairs share a common word, so the product is dense
+                shared = (self.words[self.warm_[first : first + BLOCK]] @ others).toarray()
+                kernel[first : first + BLOCK] += self.trust * torch.from_numpy(shared)
         return kernel
 
 
