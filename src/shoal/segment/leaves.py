@@ -21,8 +21,9 @@ from sklearn.tree import DecisionTreeClassifier
 DEEPEST = 3  # splits above a leaf, which are bounds in a conjunction
 LEAST_LEAF = 5  # users
 DIGITS = 2  # significant ones of a bound
-WORTH = 0.01
-"""F1 that a longer rule must bring more than a shorter one."""
+WORTH = 0.03
+"""F1 that a longer rule must bring more. On MovieLens 1M and Last.fm rules then have 2.1 bounds instead of 3.1, and on
+users whom they were not learnt from an F1 that is lower by .01."""
 FOLDS = 3
 
 Unit = Literal["share", "whole", "number", "truth"]

@@ -21,7 +21,7 @@ from shoal.data.dataset import Dataset
 from shoal.segment.leaves import FOLDS, Fact, best_rule, written
 from shoal.segment.rules import Sheet, parse
 from shoal.segment.telling import facts_of
-from shoal.tables import AT, SEGMENT, SUBSEGMENT, UNASSIGNED, USER
+from shoal.tables import AT, PARENT, SEGMENT, SUBSEGMENT, UNASSIGNED, USER
 
 ALONE = "there is no other segment to tell it from"
 NONE = "no short rule tells it from the others"
@@ -90,7 +90,7 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     square, share = SURE**2, hits / of
     middle = (share + square / (2 * of)) / (1 + square / of)
     half = SURE * math.sqrt(share * (1 - share) / of + square / (4 * of**2)) / (1 + square / of)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return middle - half if hits else 0.0, middle + half if hits < of else 1.0
 
 
 def readable_rules(members: pl.DataFrame, data: Dataset, only: Collection[int] | None = None) -> dict[int, Readable]:
@@ -129,6 +129,31 @@ def with_rules(table: pl.DataFrame, found: dict[int, Readable]) -> pl.DataFrame:
     joined = old.join(made, on=SEGMENT, how="left", suffix=" new", maintain_order="left")
     told = [pl.when(new).then(f"{c} new").otherwise(c).alias(c) for c in READABLE]
     return joined.with_columns(told).select(old.columns)
+
+
+def rules_again(
+    segments: pl.DataFrame, inside: pl.DataFrame | None, before: pl.DataFrame, after: pl.DataFrame, data: Dataset
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return segments and subsegments with rules anew where users came or went; the others keep theirs.
+
+    Parameters
+    ----------
+    segments, inside : polars.DataFrame
+        With parent, where there are subsegments.
+    before, after : polars.DataFrame
+        Members, as they were and as they are.
+    data : Dataset
+    """
+    columns = [c for c in (SEGMENT, SUBSEGMENT) if c in after.columns and c in before.columns]
+    both = after.select(USER, *columns).join(before.select(USER, *columns), on=USER, how="left", suffix=" before")
+    moved = both.filter(pl.any_horizontal(pl.col(c).ne_missing(pl.col(f"{c} before")) for c in columns))
+    touched = {*moved[SEGMENT], *moved[f"{SEGMENT} before"]}
+    if not touched:
+        return segments, inside
+    # a subsegment is told from the rest of its segment, so that it is about other users where these changed
+    below = [] if inside is None else inside.filter(pl.col(PARENT).is_in(sorted(touched)))[SEGMENT].to_list()
+    found = readable_rules(after, data, {*touched, *below})
+    return with_rules(segments, found), None if inside is None else with_rules(inside, found)
 
 
 @dataclass(frozen=True)
