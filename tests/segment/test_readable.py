@@ -369,3 +369,15 @@ def test_a_sheet_says_what_the_rules_say() -> None:
         assert sheet.users.to_list() == expected[USER].to_list()
         assert sheet.matches(parse(text)).to_list() == expected["matched"].to_list()
     assert sheet.values["event_count"].sum() == DATA.interactions.height
+
+
+def test_ids_may_be_strings_as_in_a_loaded_run(monkeypatch) -> None:
+    members = members_by(DATA, 'share("Horror") > 0.5')
+    tables = [
+        table.with_columns(pl.col(pl.Categorical).cast(pl.String))
+        for table in (DATA.interactions, DATA.items, DATA.users)
+    ]
+    loaded = Dataset(*tables, DATA.scale, DATA.report)
+    assert readable_rules(members, loaded) == readable_rules(members, DATA)
+    monkeypatch.setattr(readable, "MOST_USERS", 150)
+    assert readable_rules(members, loaded) == readable_rules(members, DATA)

@@ -229,11 +229,14 @@ def _of(data: Dataset, users: pl.Series) -> Dataset:
     """Return the data of some users and of whoever did something last, from whom days are counted."""
     if data.users.height == len(users):
         return data
-    events, wanted = data.interactions, users.cast(pl.Categorical)
+    events, wanted = data.interactions, users
     if data.has_times:
-        last = events.filter(pl.col(AT) == pl.col(AT).max()).select(USER).sort(pl.col(USER).cast(pl.String)).head(1)
-        wanted = pl.concat([wanted, last[USER]]).unique()
-    some = [table.join(wanted.to_frame(USER), on=USER, how="semi") for table in (events, data.users)]
+        last = events.filter(pl.col(AT) == pl.col(AT).max())[USER].cast(pl.String).min()
+        wanted = pl.concat([users, pl.Series([last], dtype=pl.String)]).unique()
+    some = [
+        table.join(wanted.cast(table.schema[USER]).to_frame(USER), on=USER, how="semi")
+        for table in (events, data.users)
+    ]
     return replace(data, interactions=some[0], users=some[1])
 
 

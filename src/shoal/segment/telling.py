@@ -41,7 +41,8 @@ def facts_of(data: Dataset, learners: pl.DataFrame, levels: Levels) -> list[Fact
     levels : mapping of int or None to list of int
     """
     labels = categories(data.items).select(pl.col(ITEM, "label").cast(pl.String)).unique(maintain_order=True)
-    events = data.interactions.select(USER, ITEM).join(learners.cast({USER: pl.Categorical}), on=USER).drop(USER)
+    events = data.interactions.select(pl.col(USER, ITEM).cast(pl.Categorical))  # strings, where a run was loaded
+    events = events.join(learners.cast({USER: pl.Categorical}), on=USER).drop(USER)
     pairs = events.group_by(pl.all()).len("count").with_columns(pl.col(ITEM).cast(pl.String), pl.col("count").cast(int))
     found = [*_figures(data), *_labels(pairs, labels, levels), *_columns(data.users)]
     labelled = pl.col(ITEM).is_in(labels[ITEM].unique().implode())
