@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -381,3 +382,13 @@ def test_ids_may_be_strings_as_in_a_loaded_run(monkeypatch) -> None:
     assert readable_rules(members, loaded) == readable_rules(members, DATA)
     monkeypatch.setattr(readable, "MOST_USERS", 150)
     assert readable_rules(members, loaded) == readable_rules(members, DATA)
+
+
+def test_the_guides_python_runs_and_shows_a_rule_for_each_segment(root, capsys) -> None:
+    guide = (root / "docs" / "guides" / "segments.md").read_text(encoding="utf-8")
+    scope: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL):
+        exec(compile(block, "segments.md", "exec"), scope)
+    rules = [line for line in capsys.readouterr().out.splitlines() if 'share("' in line and "|" not in line]
+    assert len(rules) == 4
+    assert all(line.endswith("None") for line in rules)
