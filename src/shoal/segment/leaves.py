@@ -66,8 +66,8 @@ def grow(values: np.ndarray, inside: np.ndarray, *, balanced: bool) -> DecisionT
 
     Parameters
     ----------
-    values : (users, facts) float64
-        NaN where a fact is missing: there the median of the others stands in.
+    values : (users, facts)
+        None of them missing; see `filled`.
     inside : (users,) bool
     balanced : bool
         Weigh users inside and outside alike, which makes larger leaves of a small segment.
@@ -78,7 +78,7 @@ def grow(values: np.ndarray, inside: np.ndarray, *, balanced: bool) -> DecisionT
         class_weight="balanced" if balanced else None,
         random_state=0,
     )
-    return tree.fit(_filled(values), inside)
+    return tree.fit(values, inside)
 
 
 def paths(tree: DecisionTreeClassifier) -> dict[int, Conjunction]:
@@ -160,12 +160,13 @@ def best_rule(values: np.ndarray, inside: np.ndarray, facts: Sequence[Fact], fol
     ----------
     .. [1] Quinlan, "C4.5: Programs for Machine Learning", 1993, chapter 5.
     """
+    whole = filled(values)
     counts: dict[int, np.ndarray] = {}
     for fold in range(FOLDS):
         learning, other = folds != fold, folds == fold
-        for length, rule in _by_length(values[learning], inside[learning], facts).items():
+        for length, rule in _by_length(values[learning], whole[learning], inside[learning], facts).items():
             counts[length] = counts.get(length, np.zeros(3)) + _counts(rule, values[other], inside[other])
-    rules = _by_length(values, inside, facts)
+    rules = _by_length(values, whole, inside, facts)
     scores = {n: 2 * hits / (found + members) for n, (hits, found, members) in counts.items() if n in rules}
     if not scores:
         return ()
@@ -173,9 +174,11 @@ def best_rule(values: np.ndarray, inside: np.ndarray, facts: Sequence[Fact], fol
     return rules[min(n for n, score in scores.items() if score >= enough)]
 
 
-def _by_length(values: np.ndarray, inside: np.ndarray, facts: Sequence[Fact]) -> dict[int, Alternatives]:
-    """Return the best rule of at most 1, 2, ... bounds, of the users that it was learnt from."""
-    paths_ = _candidates(values, inside, facts)
+def _by_length(
+    values: np.ndarray, whole: np.ndarray, inside: np.ndarray, facts: Sequence[Fact]
+) -> dict[int, Alternatives]:
+    """Return the best rule of at most 1, 2, ... bounds, for the users that it was learnt from."""
+    paths_ = _candidates(whole, inside, facts)
     if not paths_:
         return {}
     sizes = np.array([len(path) for path in paths_])
@@ -192,13 +195,13 @@ def _by_length(values: np.ndarray, inside: np.ndarray, facts: Sequence[Fact]) ->
     return made
 
 
-def _candidates(values: np.ndarray, inside: np.ndarray, facts: Sequence[Fact]) -> list[Conjunction]:
+def _candidates(whole: np.ndarray, inside: np.ndarray, facts: Sequence[Fact]) -> list[Conjunction]:
     """Return the rounded paths of both trees and their parts, each once, shorter ones first."""
     found: dict[Conjunction, None] = {}
     if not 0 < inside.sum() < len(inside):
         return []
     for balanced in (False, True):
-        for path in paths(grow(values, inside, balanced=balanced)).values():
+        for path in paths(grow(whole, inside, balanced=balanced)).values():
             for part in _parts(rounded(path, facts)):
                 found.setdefault(part)
     return sorted(found, key=len)
@@ -233,7 +236,9 @@ def _number(limit: float) -> str:
     return f"{limit:.0f}" if limit == int(limit) else f"{limit!r}"
 
 
-def _filled(values: np.ndarray) -> np.ndarray:
+def filled(values: np.ndarray) -> np.ndarray:
+    """Return values as float32, as trees want them, with a column's median where they are missing (NaN)."""
     known = np.isfinite(values)
     columns = zip(values.T, known.T, strict=True)
-    return np.where(known, values, [np.median(column[there]) if there.any() else 0.0 for column, there in columns])
+    medians = [np.median(column[there]) if there.any() else 0.0 for column, there in columns]
+    return np.where(known, values, medians).astype(np.float32)
