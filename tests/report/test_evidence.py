@@ -92,6 +92,16 @@ def test_a_card_tells_the_rule_how_much_it_finds_and_how_often_it_is_right() -> 
     assert "(of this segment: 18 %)" in words(rule_line(row, "this segment"))
 
 
+def test_cards_of_segments_and_of_subsegments_show_rules() -> None:
+    one = re.findall(r'<article class="card segment" id="segment-1".*?</article>', cards(full(300)), re.S)[0]
+    rules = [words(line) for line in re.findall(r'<p class="rule">.*?</p>', one)]
+    assert rules[0].startswith("Roughly: (share(")
+    assert rules[0].endswith("(of everyone: 18 %).")
+    assert rules[1] == "Too few users."
+    assert rules[2].endswith("(of this segment: 18 %).")
+    assert len(rules) == 4
+
+
 def test_a_card_says_why_there_is_no_rule_and_nothing_where_none_was_looked_for() -> None:
     assert words(rule_line({"rule": None, "rule_reason": "too few users: 3"})) == "Too few users: 3."
     assert rule_line({"rule": None, "rule_reason": None}) == ""
