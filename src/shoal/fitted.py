@@ -33,7 +33,8 @@ class Fitted:
     segments : polars.DataFrame
         A row a segment: segment, size, share, name, sets_apart, habits, categories, words, exemplars, and how its own
         models did on held-out events: gain (words), lift, lift_low, lift_high (popularity in the segment against
-        everyone's, relative), verdict. The unassigned, if any, are segment -1.
+        everyone's, relative), verdict; and a readable rule, see `shoal.segment.readable.READABLE`. The unassigned, if
+        any, are segment -1.
     members : polars.DataFrame
         user_id, segment, strength, for every user of the data.
     judgement : Judgement

@@ -40,6 +40,7 @@ from shoal.recommend.several import Several
 from shoal.recommend.text import Text, TextMap
 from shoal.recommend.walks import Walks
 from shoal.segment.cluster import Segmentation
+from shoal.segment.readable import with_rules
 from shoal.store import artifacts
 from shoal.tables import ITEM, USER
 
@@ -97,8 +98,9 @@ def update(
     members: pl.DataFrame,
     manifest: dict[str, Any],
     extra: dict[str, Any],
+    inside: pl.DataFrame | None = None,
 ) -> Path:
-    """Bring a kept run up to date with what was added by hand, whole or not at all.
+    """Bring a kept run up to date with what was added by hand, whole or not at all; `inside` are its subsegments.
 
     Raises
     ------
@@ -115,7 +117,7 @@ def update(
         return artifacts.amend(folder, documents=extra)
     return artifacts.amend(
         folder,
-        tables={"segments": segments, "members": members},
+        tables={"segments": segments, "members": members} | ({} if inside is None else {"subsegments": inside}),
         tensors={"segmentation": learnt.segmentation.tensors()},
         documents=extra | {"learnt": _document(learnt)},
     )
@@ -143,6 +145,8 @@ def load(folder: str | Path) -> Loaded:
             tables["warmth"],
             tuple(told["notes"]),
         )
+        for name in {"segments", "subsegments"} & set(tables):
+            tables[name] = with_rules(tables[name], {})  # runs of before have none
         more = {name: tables[name] for name in MORE if name in tables}
         extra = {name: document for name, document in kept.documents.items() if name not in OWN}
         return _restore(kept), tables["segments"], tables["members"], judgement, kept.manifest, extra, more

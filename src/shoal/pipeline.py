@@ -1,6 +1,6 @@
 """The face in Python: fit, load, rename.
 
-fit: hold out --learn--> Learnt --judge, certify--> what it is worth --refit on everything, describe, name--> Run
+fit: hold out --learn--> Learnt --judge, certify--> what it is worth --refit on everything, describe, name, rules--> Run
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from shoal.run import Run
 from shoal.seeding import integer
 from shoal.segment.identity import Before, history, kept_share
 from shoal.segment.namer import check as check_namer
+from shoal.segment.readable import readable_rules, with_rules
 from shoal.tables import PARENT, SEGMENT, SUBSEGMENT, USER
 from shoal.work import clear, open_work
 
@@ -117,6 +118,9 @@ def _fit(data: Dataset, config: Config, around: Around, last: Run | None) -> Run
         judged = blind(learnt, held, names_of(segments, inside), inside, around)
         certificate, parents = with_names(certificate, judged), dict(inside.select(SEGMENT, PARENT).iter_rows())
         segments, inside = (with_certificate(table, certificate, judged, parents) for table in (segments, inside))
+    with around.stage("rules"):
+        rules = readable_rules(members, learnt.data)
+        segments, inside = (with_rules(table, rules) for table in (segments, inside))
     manifest = manifest_of(learnt, around, began)
     if last is not None:
         manifest["after"] = {"made": last.manifest["made"], "kept": kept_share(more["migration"])}

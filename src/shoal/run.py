@@ -170,4 +170,5 @@ class Run(Acts):
         StoreError
             The folder holds another run, was edited meanwhile, or cannot be written.
         """
-        return keep.update(folder, self.learnt, self.segments, self.members, self.manifest, self.extra)
+        inside = self.more.get("subsegments")
+        return keep.update(folder, self.learnt, self.segments, self.members, self.manifest, self.extra, inside)

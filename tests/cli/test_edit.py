@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +15,7 @@ from shoal.errors import ConfigError, StoreError
 from shoal.pipeline import load
 from shoal.run import Run
 from shoal.segment.edits import Edit
+from shoal.segment.readable import READABLE, readable_rules, with_rules
 from shoal.tables import SEGMENT, USER
 
 pytestmark = pytest.mark.xdist_group("small run")
@@ -181,6 +183,42 @@ def test_what_was_certified_of_a_segment_goes_when_it_is_merged(small_run) -> No
     renamed = run.edited(Edit("rename", (2,), name="Night owls"))
     assert renamed.segments.filter(pl.col(SEGMENT) == 2)["blind_score"].to_list() == [None]
     assert renamed.segments.filter(pl.col(SEGMENT) == 3)["blind_score"].null_count() == 0
+
+
+def test_rules_are_about_the_users_that_a_segment_has_now(small_run, capsys) -> None:
+    before, after = load(small_run), edit(small_run, "merge", 0, 1)
+    fresh = with_rules(after.segments.drop(READABLE.keys()), readable_rules(after.members, after.data))
+    assert_frame_equal(after.segments, fresh.select(after.segments.columns))
+    assert after.segments["rule"][0] != before.segments["rule"][0]
+    same = ["rule", "rule_precision", "rule_recall"]
+    assert after.segments.tail(2).select(same).equals(before.segments.tail(2).select(same))
+    user = min(of(after, 3))
+    pinned = edit(small_run, "pin", user, 2)
+    fresh = with_rules(after.segments.drop(READABLE.keys()), readable_rules(pinned.members, pinned.data))
+    assert_frame_equal(pinned.segments.select("segment", *READABLE), fresh.select("segment", *READABLE))
+
+
+def test_a_run_of_before_has_no_rules_until_a_segment_is_edited(small_run) -> None:
+    run = load(small_run)
+    old = replace(run, segments=run.segments.drop(READABLE.keys()), more={})
+    old.save(small_run.with_name("old"))
+    loaded = load(small_run.with_name("old"))
+    assert loaded.segments.columns == [*old.segments.columns, *READABLE]
+    assert loaded.segments.select(READABLE.keys()).null_count().row(0) == (loaded.segments.height,) * len(READABLE)
+    assert loaded.subsegments.height == 0
+    assert loaded.edited(Edit("rename", (2,), name="Night owls")).segments["rule"].null_count() == 4
+    after = loaded.edited(Edit("merge", (0, 1)))
+    assert after.segments.filter(pl.col("rule").is_not_null() | pl.col("rule_reason").is_not_null())[
+        SEGMENT
+    ].to_list() == [0]
+
+
+def test_what_is_said_of_subsegments_is_kept_with_an_edit(small_run) -> None:
+    run = load(small_run)
+    inside = with_rules(run.segments.head(1).with_columns(segment=pl.lit(9, pl.Int32), parent=pl.lit(0, pl.Int32)), {})
+    run.more["subsegments"] = inside.with_columns(rule=pl.lit("event_count > 1"))
+    run.edited(Edit("rename", (2,), name="Night owls")).update(small_run)
+    assert load(small_run).more["subsegments"]["rule"].to_list() == ["event_count > 1"]
 
 
 def test_a_run_is_not_changed_by_its_edits(small_run) -> None:

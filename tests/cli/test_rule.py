@@ -50,6 +50,22 @@ def test_a_preview_tells_size_share_and_overlap_and_keeps_nothing(small_run, cap
     assert files(small_run) == before
 
 
+def test_the_rule_of_a_segment_is_taken_as_it_stands_and_finds_what_is_said(small_run, capsys) -> None:
+    segments = json.loads(said(capsys, "segments", small_run, "--json"))
+    asked = [row for row in segments if row["rule"] is not None]
+    assert len(asked) >= 2
+    for row in asked:
+        told = json.loads(said(capsys, "rule", small_run, row["rule"], "--json"))
+        own = next(one for one in told["overlap"] if one["segment"] == row["segment"])
+        # of all users, those included whom it was learnt from and not measured on
+        assert own["of_rule"] == pytest.approx(row["rule_precision"], abs=0.15)
+        assert own["of_segment"] == pytest.approx(row["rule_recall"], abs=0.15)
+        assert row["rule_precision_low"] > row["rule_share"]
+        shown = said(capsys, "segments", small_run, "--segment", row["segment"])
+        assert row["rule"] in shown
+    said(capsys, "rule", small_run, asked[0]["rule"], "--save", "Found")
+
+
 def test_a_rule_is_kept_listed_asked_by_others_and_dropped(small_run, capsys) -> None:
     said(capsys, "rule", small_run, HORROR, "--save", "Horror fans", "--who", "anna", "--why", "October")
     nested = 'in_segment("Horror fans") and segment != 2'

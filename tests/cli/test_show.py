@@ -99,6 +99,44 @@ def test_segments_as_json_are_the_table_of_the_python_face(run, capsys) -> None:
     assert json.loads("\n".join(said(capsys, "segments", "r", "--json"))) == both.to_dicts()
 
 
+TOLD = {
+    "rule": 'share("Noir") > 0.2', "rule_recall": 0.714, "rule_recall_low": 0.6, "rule_recall_high": 0.8,
+    "rule_precision": 0.64, "rule_precision_low": 0.55, "rule_precision_high": 0.72, "rule_share": 0.18,
+}  # fmt: skip
+
+
+def test_one_segment_is_told_with_its_rule_and_how_much_that_finds(run, capsys, monkeypatch) -> None:
+    reason = pl.when(pl.col("segment") == 0).then(None).otherwise(pl.lit("too few users")).alias("rule_reason")
+    told = [pl.when(pl.col("segment") >= 0).then(pl.lit(v)).alias(k) for k, v in TOLD.items()]
+    monkeypatch.setattr(run, "segments", SEGMENTS.with_columns(*told, reason), raising=False)
+    monkeypatch.setattr(run, "subsegments", INSIDE.with_columns(*told), raising=False)
+    lines = said(capsys, "segments", "r", "--segment", "0")
+    assert lines[0] == "  0  Late-night thrillers"
+    assert [line.strip() for line in lines[1:]] == [
+        "users          1,204",
+        "sets it apart  noir, heist; rates 0.4 below mean",
+        'rule           share("Noir") > 0.2',
+        "finds          71 % (60 to 80) of them; 64 % (55 to 72) of whom it finds belong (of everyone: 18 %)",
+    ]
+    inner = said(capsys, "segments", "r", "--segment", "7")
+    assert inner[1].endswith("600 in segment 0")
+    assert inner[4].endswith("of whom it finds belong (of segment 0, which alone is asked: 18 %)")
+    assert "too few users" in said(capsys, "segments", "r", "--segment", "-1")[3]
+    record = json.loads("\n".join(said(capsys, "segments", "r", "--segment", "0", "--json")))
+    assert {k: record[0][k] for k in TOLD} == TOLD
+    assert len(record) == 1
+
+
+def test_a_segment_of_a_run_of_before_is_told_without_a_rule(run, capsys) -> None:
+    assert not [
+        line for line in said(capsys, "segments", "r", "--segment", "0") if line.split()[0] in ("rule", "finds")
+    ]
+
+
+def test_a_segment_that_the_run_does_not_have_is_refused(run, capsys) -> None:
+    assert "no segment 5; it has -1, 0, 7" in refused(capsys, "segments", "r", "--segment", "5")
+
+
 def test_recommendations_stand_beside_the_titles_of_the_catalogue(run, capsys) -> None:
     lines = said(capsys, "recommend", "r", "--user", "1", "--user", "2", "--n", "2", "--seen")
     assert lines[1].split() == ["1", "1", "20", "Heat", "0.500", "text"]

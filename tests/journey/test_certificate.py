@@ -30,6 +30,17 @@ def test_planted_segments_come_back_stay_and_foretell(run):
     assert run.segments["verdict"].to_list() == ["holds"] * 4
 
 
+def test_planted_segments_have_rules_by_their_topics_that_find_them(run):
+    for rule, precision, recall in run.segments.select("rule", "rule_precision", "rule_recall").iter_rows():
+        assert rule.startswith("share(")
+        assert precision > 0.9
+        assert recall > 0.9
+    members = dict(run.members.select(USER, SEGMENT).iter_rows())
+    for segment, rule in run.segments.select(SEGMENT, "rule").iter_rows():
+        found = run.match(rule)
+        assert sum(members[user] == segment for user in found) > 0.9 * len(found)
+
+
 def test_names_are_matched_to_held_out_users_better_than_by_chance(run):
     table = run.certificate.filter(pl.col("measure") == "blind score", pl.col(SEGMENT).is_null())
     assert table["low"][0] > 0.25

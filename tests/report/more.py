@@ -15,6 +15,7 @@ from shoal.segment.compare import DIFFERENCES
 
 DIVIDED = 1
 INSIDE = {8: "Pixar and after", 9: "Drawn by hand", 10: "Musicals"}
+RULE = '(share("Sword & sorcery") > 0.2 and event_count <= 150) or has("Supercalifragilisticexpialidocious")'
 VERDICTS = ("holds", "holds in part: its border moves with other users", "fails: comes out otherwise with other users")
 
 
@@ -48,6 +49,11 @@ def certified(table: pl.DataFrame) -> pl.DataFrame:
         lift_high=pl.Series(0.7 - 0.1 * k),
         blind_score=pl.Series(0.8 - 0.05 * k),
         verdict=pl.Series([VERDICTS[i % 3] for i in k]),
+        rule=pl.Series([RULE if i % 2 else None for i in k], dtype=pl.String),
+        rule_reason=pl.Series([None if i % 2 else "too few users" for i in k], dtype=pl.String),
+        rule_precision=pl.Series([0.64 if i % 2 else None for i in k], dtype=pl.Float64),
+        rule_recall=pl.Series([0.71 if i % 2 else None for i in k], dtype=pl.Float64),
+        rule_share=pl.lit(0.18),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from more import certificate, full
 
 from shoal.report.cards import segment_cards
-from shoal.report.evidence import badge, evidence, reason, small_badge
+from shoal.report.evidence import badge, evidence, reason, rule_line, small_badge
 
 NONE = certificate([])
 
@@ -77,6 +77,35 @@ def test_subsegments_are_inside_the_card_of_their_segment_and_nowhere_else() -> 
     assert "Made of 3 subsegments" in one
     assert one.count('class="subsegment"') == 3
     assert "subsegment" not in two
+
+
+def test_a_card_tells_the_rule_how_much_it_finds_and_how_often_it_is_right() -> None:
+    row = {
+        "rule": 'share("Sci-Fi & <b>") > 0.2', "rule_reason": None,
+        "rule_recall": 0.71, "rule_precision": 0.64, "rule_share": 0.18,
+    }  # fmt: skip
+    html = rule_line(row)
+    assert "<code>share(&quot;Sci-Fi &amp; &lt;b&gt;&quot;) &gt; 0.2</code>" in html
+    told = words(html)
+    assert told.startswith("Roughly: ")
+    assert told.endswith("finds 71 % of them; 64 % of whom it finds belong (of everyone: 18 %).")
+    assert "(of this segment: 18 %)" in words(rule_line(row, "this segment"))
+
+
+def test_cards_of_segments_and_of_subsegments_show_rules() -> None:
+    one = re.findall(r'<article class="card segment" id="segment-1".*?</article>', cards(full(300)), re.S)[0]
+    rules = [words(line) for line in re.findall(r'<p class="rule">.*?</p>', one)]
+    assert rules[0].startswith("Roughly: (share(")
+    assert rules[0].endswith("(of everyone: 18 %).")
+    assert rules[1] == "Too few users."
+    assert rules[2].endswith("(of this segment: 18 %).")
+    assert len(rules) == 4
+
+
+def test_a_card_says_why_there_is_no_rule_and_nothing_where_none_was_looked_for() -> None:
+    assert words(rule_line({"rule": None, "rule_reason": "too few users: 3"})) == "Too few users: 3."
+    assert rule_line({"rule": None, "rule_reason": None}) == ""
+    assert rule_line({}) == ""
 
 
 def test_a_run_of_before_has_cards_without_evidence() -> None:

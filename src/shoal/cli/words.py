@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from shoal.tables import ITEM, PARENT, SEGMENT, UNASSIGNED
 
@@ -49,6 +50,37 @@ def segment_table(segments: pl.DataFrame, inside: pl.DataFrame | None = None) ->
         "verdict": "verdict",
     }
     return table, {column: header for column, header in headers.items() if column in table.columns}
+
+
+def segment_lines(row: Mapping[str, Any]) -> list[str]:
+    """Return what is told of one segment: size, what sets it apart, its rule with precision and recall, its verdict."""
+    number = "-" if row[SEGMENT] == UNASSIGNED else row[SEGMENT]
+    share = f", {100 * row['share']:.0f} %" if row.get("share") is not None else ""
+    inside = "" if row.get(PARENT) is None else f" in segment {row[PARENT]}"
+    typical = [e["title"] or e["item_id"] for e in row.get("exemplars") or []]
+    told = {
+        "users": f"{row['size']:,}{share}{inside}",
+        "sets it apart": row.get("sets_apart"),
+        "typical": ", ".join(typical[:6]),
+        "rule": row.get("rule") or row.get("rule_reason"),
+        "finds": _found(row),
+        "verdict": row.get("verdict"),
+    }
+    lines = [f"{name:15}{words}" for name, words in told.items() if words]
+    return [f"  {number}  {row['name']}", *(f"     {line}" for line in lines)]
+
+
+def _found(row: Mapping[str, Any]) -> str:
+    """Return what its rule finds, with 95 % intervals."""
+    if row.get("rule") is None:
+        return ""
+    recall, precision = (_per_cent(row, f"rule_{one}") for one in ("recall", "precision"))
+    rest = "of everyone" if row.get(PARENT) is None else f"of segment {row[PARENT]}, which alone is asked"
+    return f"{recall} of them; {precision} of whom it finds belong ({rest}: {100 * row['rule_share']:.0f} %)"
+
+
+def _per_cent(row: Mapping[str, Any], name: str) -> str:
+    return f"{100 * row[name]:.0f} % ({100 * row[f'{name}_low']:.0f} to {100 * row[f'{name}_high']:.0f})"
 
 
 def _lift(row: dict[str, float | None]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from shoal.report.evidence import badge, evidence
+from shoal.report.evidence import badge, evidence, rule_line
 from shoal.report.figures import MINUS, bar, decimal, listed, mark, percent, swatch, whole
 from shoal.report.inside import inside_card
 from shoal.report.levels import anchor, position, title
@@ -73,6 +73,7 @@ def _segment_card(row: Mapping[str, Any], offered: list[str], place: int, users:
 <p class="size"><b>{whole(row["size"])}</b> {_users(row["size"])}, {percent(row["size"] / max(1, users))}</p>
 </header>
 <p class="apart">{escape(_sentence(row["sets_apart"] or ""))}</p>
+{rule_line(row)}
 {told}
 <p class="habits">{_habits(row)} <a class="show" href="#map" data-show="{row[SEGMENT]}">Show on the map</a></p>
 {_shares(row["categories"] or [], name)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from shoal.report.evidence import evidence, reason, small_badge
+from shoal.report.evidence import evidence, reason, rule_line, small_badge
 from shoal.report.figures import listed, mark, percent, swatch, whole
 from shoal.report.levels import inner_anchor, inner_position, title
 from shoal.tables import ITEM, PARENT, SEGMENT
@@ -56,6 +56,7 @@ def _subsegment(row: Mapping[str, Any], place: int, size: int, certificate: pl.D
 <span class="number faint">{whole(row["size"])}, {percent(row["size"] / size)}</span>
 {small_badge(row.get("verdict"))}</summary>
 <p class="apart">{escape(apart[:1].upper() + apart[1:])}{"." if apart and apart[-1] not in ".!?" else ""}</p>
+{rule_line(row, "this segment")}
 {reason(row.get("verdict"))}
 {evidence(row, certificate)}
 {liked}

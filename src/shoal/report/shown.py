@@ -44,7 +44,8 @@ class Contents:
     """segment, size, name, sets_apart (a sentence), rating_gap (own mean less everyone's, on the rating scale; may be
     missing), events_per_user; categories and words (List of Struct: label, share_in, share_out, contrast), the most
     over-used first; exemplars (List of Struct: item_id, title, contrast). One row a segment; -1 may have one too.
-    Where there are columns verdict, stability, persistence, lift, lift_low, lift_high, blind_score, cards show them."""
+    Where there are columns verdict, stability, persistence, lift, lift_low, lift_high, blind_score, or those of
+    `shoal.segment.readable.READABLE`, cards show them."""
     recommended: pl.DataFrame
     """segment, rank, item_id, title, score: what each segment is recommended."""
     metrics: pl.DataFrame

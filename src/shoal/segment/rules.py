@@ -9,7 +9,7 @@ in neither lacks something that both ask for. `missing(age)` asks for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -158,6 +158,41 @@ def parse(text: str) -> Rule:
         It cannot be read; the message points at the place.
     """
     return Rule(text, parse_tree(text))
+
+
+class Sheet:
+    """What was computed once of the users of a data set, for any number of rules that ask for nothing else.
+
+    Parameters
+    ----------
+    data : Dataset
+    facts : sequence of str
+        As rules write them: ``event_count``, ``share("Horror")``, ``has("Alien")``, ``gender == "F"``.
+
+    Attributes
+    ----------
+    users : polars.Series
+        Their ids, as strings, sorted.
+    values : dict of str to polars.Series
+        Each fact, (users,): numbers, or truths; null where it is missing.
+
+    Raises
+    ------
+    ConfigError
+        A fact cannot be read, or the data cannot tell it.
+    """
+
+    def __init__(self, data: Dataset, facts: Sequence[str]) -> None:
+        self._facts = Facts(data)
+        asked = {text: _Asked(rule := parse(text), self._facts, {}, (rule,)).value(rule.tree)[1] for text in facts}
+        self._table = self._facts.table()
+        self.users = self._table[USER]
+        self.values = {text: self._table.select(one).to_series() for text, one in asked.items()}
+
+    def matches(self, rule: Rule) -> pl.Series:
+        """Return whether each user matches, (users,), never missing: as `Rule.matches` says it."""
+        truth = _Asked(rule, self._facts, {}, (rule,)).condition(rule.tree)
+        return self._table.select(truth.fill_null(False).alias(MATCHED)).to_series()
 
 
 def overlap(ids: pl.Series, members: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:

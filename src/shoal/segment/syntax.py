@@ -100,6 +100,17 @@ def parse_tree(text: str) -> Node:
     return _Parser(text).whole()
 
 
+def quoted(text: str) -> str:
+    """Return a text as rules write it, in quotes; `parse_tree` reads back what was given."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
+def as_name(word: str) -> bool:
+    """Return whether a rule can write a word without quotes, as a name."""
+    found = _TOKEN.fullmatch(word)
+    return found is not None and found["name"] == word and word.lower() not in _WORDS
+
+
 def pointed(text: str, start: int, message: str) -> ConfigError:
     """Return the error that shows a rule with a caret under a place, counted in characters from 0."""
     line = "".join(" " if c.isspace() else c for c in text)
