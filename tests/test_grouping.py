@@ -112,6 +112,29 @@ def test_subsegments_lie_inside_their_segment_and_no_number_is_used_twice():
     assert len(set(numbers)) == len(numbers)
 
 
+def test_a_segment_may_be_made_of_more_than_four():
+    rng = np.random.default_rng(0)
+    known, future, wing = [], [], np.arange(720) % 12
+    for user in range(720):
+        if wing[user] < 6:
+            own = np.concatenate([np.arange(30), 30 + 15 * wing[user] + np.arange(15)])
+        else:
+            own = np.arange(120, 240)
+        drawn = rng.permutation(own)[:20]
+        known.append(drawn[:-6])
+        future.append(drawn[-6:])
+    question = asked(events(known), events(future))
+    top, inside = group(question, Segment(n=2), seed=0, before=None)
+    segment = segments_of(top, question)
+    label = subsegments(inside, segment, question.space.both(question.train)[1], question.train.counts)[0]
+    here = wing < 6
+    assert list(inside) == [int(np.bincount(segment[here]).argmax())]
+    assert next(iter(inside.values())).n == 6
+    assert adjusted_rand(wing[here], label[here] - label[here].min(), 6) >= 0.9
+    few = group(question, Segment(n=2, subsegments=4), seed=0, before=None)[1]
+    assert all(made.n <= 4 for made in few.values())
+
+
 def test_subsegments_are_left_out_where_the_settings_say_so():
     question, _ = two_levels()
     assert group(question, Segment(n=2, subsegments=0), seed=0, before=None)[1] == {}

@@ -192,7 +192,7 @@ class Segment(Settings):
     sources: tuple[Literal["events", "text", "graph", "tower"], ...] = ("events", "text", "tower")
     """What user vectors are made of: who used what together, item texts, texts smoothed over the graph of users and
     items, the attention tower."""
-    subsegments: Annotated[int, Field(ge=0, le=100)] = 4
+    subsegments: Annotated[int, Field(ge=0, le=100)] = 8
     """Largest number of subsegments inside a segment; 0 or 1: none."""
     min_events: Annotated[int, Field(ge=1, le=10_000)] = 5
     """Users with fewer events stay unassigned (-1)."""

@@ -4,7 +4,8 @@
 
 The evidence is the same on both levels: vectors from halves of each user's events, and how much better popularity in
 the groups finds held-out likes than popularity in random groups of the same sizes. Segments must come out much the same
-from either half of the events; subsegments need not, and are to be read as what a segment is made of.
+from either half of the events; subsegments need not, and are to be read as what a segment is made of: small groups tell
+more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from shoal.model.space import Space, halves
 from shoal.recommend.lift import Groups, beyond, likelihood, ranking
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator
-from shoal.segment.choose import MODERATE, Evidence
+from shoal.segment.choose import Evidence
 from shoal.segment.cluster import Segmentation, fit_segments
 from shoal.segment.identity import Before
 from shoal.segment.methods import METHODS
@@ -36,8 +37,8 @@ DRAWS = 5
 """Sets of random segments while numbers are tried."""
 LEAST_INSIDE = 50
 """Users of a segment for each of its subsegments."""
-LOOSELY = 0.3
-"""Adjusted Rand index that subsegments from halves of events must reach."""
+LOOSELY, LOOSELY_STABLE = 0.3, 0.45
+"""Adjusted Rand index that subsegments from halves of events, and from half of the users, must reach."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,9 @@ def _inside(
             at_most=most,
             min_events=settings.min_events,
             seed=seed + one + 1,
-            evidence=Evidence(_halves(part, 1, seed), _lift(part, own, vectors, settings, seed), LOOSELY),
+            evidence=Evidence(
+                _halves(part, 1, seed), _lift(part, own, vectors, settings, seed), LOOSELY, LOOSELY_STABLE
+            ),
             centred=False,
         )
         if made.n > 1 and _holds(made):
@@ -151,7 +154,7 @@ def _inside(
 def _holds(made: Segmentation) -> bool:
     """Return whether subsegments came out again; those that did not are not worth a row."""
     chosen = next(row for row in made.choice.to_dicts() if row["n"] == made.n)
-    return chosen["stability"] >= MODERATE and (chosen["halves"] is None or chosen["halves"] >= LOOSELY)
+    return chosen["stability"] >= LOOSELY_STABLE and (chosen["halves"] is None or chosen["halves"] >= LOOSELY)
 
 
 def _numbered(

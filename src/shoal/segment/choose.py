@@ -66,6 +66,8 @@ class Evidence:
         See `Lift`.
     least : float
         Adjusted Rand index that segments from halves must reach.
+    stable : float
+        Adjusted Rand index that refits on half of the users must reach.
     users : (rows,) int64 or None
         Which user each row is of; None: 0, 1, 2, ...
     """
@@ -73,6 +75,7 @@ class Evidence:
     halves_of: Halves | None = None
     lift: Lift | None = None
     least: float = HALVES
+    stable: float = MODERATE
     users: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> Evidence:
@@ -132,9 +135,9 @@ class Trial:
     method: str = "kmeans"
     centers: np.ndarray | None = field(default=None, compare=False, repr=False)
 
-    def comes_out_again(self, least: float) -> bool:
+    def comes_out_again(self, evidence: Evidence) -> bool:
         """Return whether other users, and other events of the same users, lead to much the same segments."""
-        return self.stability >= MODERATE and (self.halves is None or self.halves >= least)
+        return self.stability >= evidence.stable and (self.halves is None or self.halves >= evidence.least)
 
     @property
     def tells(self) -> bool:
@@ -144,9 +147,13 @@ class Trial:
 
     @property
     def worth(self) -> float:
-        """What is told, as far as it can be trusted."""
+        """What is told, as far as it can be trusted.
+
+        Beside agreement between halves, stability counts where it is less than moderate.
+        """
         told = self.apart if self.bits is None else self.bits
-        return max(told, 0.0) * (self.stability if self.halves is None else self.halves)
+        trust = self.stability if self.halves is None else self.halves * min(self.stability / MODERATE, 1.0)
+        return max(told, 0.0) * trust
 
 
 @dataclass(frozen=True)
@@ -173,10 +180,11 @@ def choose(
 
     Of the numbers from 2 to `at_most` whose smallest segment has `least_users`, which come out again
     (`Trial.comes_out_again`), and which held-out events bear out, the one with the largest worth: the lift in bits
-    times the agreement between halves of events. Without evidence: the product of stability and `Trial.apart`, the
-    share of pairs of users that the segments tell apart. (The largest stable number would split a planted segment at
-    random; the most stable number is often 2, and says little.) Where none comes out again, the one that does so most,
-    and the reason says so; where held-out events bear none out, or the users are too few for two segments, one.
+    times the agreement between halves of events (`Trial.worth`). Without evidence: the product of stability and
+    `Trial.apart`, the share of pairs of users that the segments tell apart. (The largest stable number would split a
+    planted segment at random; the most stable number is often 2, and says little.) Where none comes out again, the one
+    that does so most, and the reason says so; where held-out events bear none out, or the users are too few for two
+    segments, one.
 
     Returns
     -------
@@ -197,10 +205,10 @@ def choose(
     if not telling:
         reason = "One segment: of the splits that were tried none foretells held-out events better than random ones do."
         return alone(reason, trials, "foretells no more than random segments")
-    again = [t for t in telling if t.comes_out_again(evidence.least)]
+    again = [t for t in telling if t.comes_out_again(evidence)]
     best = max(again, key=lambda t: (t.worth, _again(t))) if again else max(telling, key=_again)
-    table = _table(trials, best, users, least, evidence.least)
-    return Choice(best.n, table, _reason(best, trials, evidence.least), best.agreement, best.method, best.centers)
+    table = _table(trials, best, users, least, evidence)
+    return Choice(best.n, table, _reason(best, trials, evidence), best.agreement, best.method, best.centers)
 
 
 def _again(trial: Trial) -> float:
@@ -322,7 +330,7 @@ def sampled(rows: np.ndarray, evidence: Evidence, seed: int, *, at_least: int = 
     return rows[users], evidence.take(users)
 
 
-def _table(trials: list[Trial], best: Trial, users: int, least: int, halves: float) -> pl.DataFrame:
+def _table(trials: list[Trial], best: Trial, users: int, least: int, evidence: Evidence) -> pl.DataFrame:
     def verdict(trial: Trial) -> str:
         if trial is best:
             return "chosen"
@@ -330,8 +338,8 @@ def _table(trials: list[Trial], best: Trial, users: int, least: int, halves: flo
             return f"smallest segment has about {round(trial.smallest * users):,} users, fewer than {least:,}"
         if not trial.tells:
             return "foretells no more than random segments"
-        if not trial.comes_out_again(halves) and best.comes_out_again(halves):
-            return "comes out otherwise from other events" if trial.stability >= MODERATE else "less stable"
+        if not trial.comes_out_again(evidence) and best.comes_out_again(evidence):
+            return "comes out otherwise from other events" if trial.stability >= evidence.stable else "less stable"
         return "tells less" if _again(trial) >= _again(best) else "less stable"
 
     return _rows(trials, [verdict(t) for t in trials])
@@ -343,7 +351,7 @@ def _rows(trials: list[Trial], verdicts: list[str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=CHOICE, orient="row")
 
 
-def _reason(best: Trial, trials: list[Trial], halves: float) -> str:
+def _reason(best: Trial, trials: list[Trial], evidence: Evidence) -> str:
     figures = f"stability {best.stability:.2f} of 1, {100 * best.apart:.0f} % of pairs of users told apart"
     if best.halves is not None:
         figures = f"stability {best.stability:.2f} of 1, {best.halves:.2f} between halves of each user's events"
@@ -352,8 +360,8 @@ def _reason(best: Trial, trials: list[Trial], halves: float) -> str:
     tried = f"{trials[0].n} to {trials[-1].n}" if len(trials) > 1 else f"only {best.n}"
     if len(methods := dict.fromkeys(trial.method for trial in trials)) > 1:
         tried += f" by {', '.join(methods)}"
-    if best.comes_out_again(halves):
-        word = "much" if best.stability >= GOOD else "roughly"
+    if best.comes_out_again(evidence):
+        word = "much" if best.stability >= GOOD else "roughly" if best.stability >= MODERATE else "loosely"
         tell = "tell most users apart" if best.lift is None else "foretell most"
         from_ = "from half of the users" if best.halves is None else "from other users and other events"
         how = f" by {best.method}" if len(methods) > 1 else ""

@@ -188,8 +188,8 @@ class _Look:
 def _look(over: AtOnce, parts: list[np.ndarray], centers: np.ndarray) -> _Look:
     def one(part: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         labels, cosine = _nearest(part, centers)
-        pick = (np.ones(len(part), part.dtype), (labels, np.arange(len(part))))
-        return labels, cosine, sparse.csr_matrix(pick, shape=(len(centers), len(part))) @ part
+        pick = (np.ones(len(part), part.dtype), labels, np.arange(len(part) + 1, dtype=labels.dtype))
+        return labels, cosine, sparse.csc_matrix(pick, shape=(len(centers), len(part))) @ part
 
     sums = np.zeros(centers.shape)
     labels, cosine = [], []
