@@ -45,7 +45,7 @@ from shoal.model.pasts import Values
 from shoal.model.rater import Stack, rating_experts
 from shoal.model.sequence import Sequence
 from shoal.model.space import Space
-from shoal.model.words import words_of
+from shoal.model.terms import terms_of
 from shoal.progress import Progress
 from shoal.protocols import Recommender
 from shoal.recommend.bench import Bench
@@ -172,7 +172,7 @@ def learn(
         relevant_from = relevance(data, config)
         seen = np.bincount(inner.train.items, minlength=len(items)) > 0
         features = Features.fit(vectors, data.items, seen)
-        matrix = features.of(vectors, data.items)
+        matrix, words = features.of(vectors, data.items), terms_of(data.items)
     story: dict[str, Any] = {"encoder": {"asked": asked, "taken": config.encode.encoder}}
     story |= {"relevant_from": relevant_from, "validation_users": int(inner.past.n_users)}
 
@@ -184,9 +184,7 @@ def learn(
     def place(pasts: Histories) -> np.ndarray:
         return segmentation.assign(space.of(pasts), pasts.counts)[0]
 
-    models, blend = _blend(
-        matrix, words_of(data.items), inner.train, held, sequence, place, relevant_from, config, around, story
-    )
+    models, blend = _blend(matrix, words, inner.train, held, sequence, place, relevant_from, config, around, story)
     rater = _stack(matrix, inner, sequence, data, config.rate, around, story)
 
     learnt = Learnt(

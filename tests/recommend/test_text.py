@@ -109,9 +109,21 @@ def test_other_settings_forget_what_was_made_with_the_last_ones():
     np.testing.assert_array_equal(carry.trusting(0.0, 1.0).weights(rows), before)
 
 
-def test_a_large_catalogue_is_told_from_fewer_items(monkeypatch):
+def test_many_items_are_told_from_fewer(monkeypatch):
     monkeypatch.setattr("shoal.recommend.text.MOST_WEIGHTS", 5 * ITEMS)
-    assert len(TextMap(colours()).fit(board(cold=4)).warm_) == 5
+    past = board(cold=4)
+    assert len(TextMap(colours()).fit(past).warm_) == 5
+    assert len(TextMap(colours()).fit(past, told=4).warm_) == 20
+    model = Text(colours(), [ItemItem(5.0).fit(past)]).fit(past)
+    assert (len(model.map.warm_), len(model.smooth.warm_)) == (20, 6)
+
+
+def test_those_who_play_the_cold_are_warm_and_a_fifth():
+    past = board(cold=4)
+    model = Text(colours(), [ItemItem(5.0).fit(past)]).fit(past)
+    players = model.players(np.random.default_rng(0))
+    assert len(players) == 4
+    assert set(players) < set(model.map.warm_)
 
 
 def test_warm_items_are_told_without_words_and_cold_ones_with_them():

@@ -41,8 +41,10 @@ WIDTHS, WIDE = (64, 128, 256, 512), (30.0, 10.0)
 """Numbers of factors, and a ridge and alpha to try besides where they are many."""
 TRUST = ((0.0, 1.0), (0.25, 1.0), (0.25, 0.3), (1.0, 0.3))
 """How much shared words count when cold items are told, and the ridge: from much alike texts to few but sure words."""
-COLD_SHARE, MOST_PLAYED, MOST_SAID = 0.2, 4_000, 20_000_000
-"""Warm items that play the cold while `TRUST` is chosen, items that they are told from, scores held at once."""
+MOST_TOLD_FROM = 4_000
+"""Items that cold ones are told from while `TRUST` is chosen; then there may be more."""
+MOST_SAID = 20_000_000
+"""Scores that are held at once meanwhile."""
 HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
 ORDER = ("popularity", "trending", "by_traits", "item_item", "walks", "factors", "sequence", "text", "by_segment")
 """Models read only those before them."""
@@ -100,7 +102,7 @@ class Bench:
         ----------
         features : (items, features) float32
         words : (items, terms) sparse float32
-            See `shoal.model.words`.
+            See `shoal.model.terms`.
         sequence : Recommender
             The trained tower.
         place : callable
@@ -223,18 +225,19 @@ class Bench:
 
     def _trust(self, text: Text) -> None:
         """Choose how much cold items' words count, on warm items that all play the cold at once."""
-        rng, warm, n_items = generator(self.seed, "words"), text.warm_, self.held.past.n_items
-        cold = np.sort(rng.permutation(warm)[: int(len(warm) * COLD_SHARE)])
+        rng, n_items = generator(self.seed, "words"), self.held.past.n_items
+        cold = text.players(rng)
         held = replace(self.held.once(), allowed=np.isin(np.arange(n_items), cold))
         held = replace(held, liked=held.liked.where(held.allowed[held.liked.items]))  # type: ignore[index]
         users = rng.permutation(np.flatnonzero(held.liked.counts))[: max(1, MOST_SAID // n_items)]
         if len(cold) < self.held.n or not len(users):
+            self.progress.log("tune  cold items: too few warm ones to play them; words are not trusted")
             return
         held = held.take(np.sort(users))
         asked = Asked(held.past)
 
         def quality(choice: tuple[float, float]) -> float:
-            rest = text.map.trusting(*choice).without(cold, at_most=MOST_PLAYED)
+            rest = text.map.trusting(*choice).without(cold, at_most=MOST_TOLD_FROM)
             scores = np.full((held.past.n_users, n_items), np.nan, np.float32)
             scores[:, cold] = text.as_if_cold(asked, cold, rest)
             return float(np.nanmean(held.ndcg_of(scores)))

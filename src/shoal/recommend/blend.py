@@ -33,8 +33,6 @@ from shoal.seeding import generator, integer
 
 MOST_FLOATS = 60_000_000
 """Features held at once while learning; fewer users are taken where the catalogue is large."""
-COLD_SHARE = 0.2
-"""Warm items that play the cold, all at once, to find how large a score of text should be."""
 Tensors = dict[str, np.ndarray]
 BUCKETS_BEFORE = (0, 1, 1, 2, 2, 3)
 """Which of the four warmths of runs of before each of `WARMTH` was a part of."""
@@ -191,8 +189,7 @@ class Blend:
         """Return some warm items, and the map to cold ones that has not seen them; None where there are too few."""
         if self.text is None:
             return None
-        warm = self.text.map.warm_
-        items = np.sort(generator(seed, "cold").permutation(warm)[: int(len(warm) * COLD_SHARE)])
+        items = self.text.players(generator(seed, "cold"))
         return (items, self.text.map.without(items)) if len(items) > 1 else None
 
     def said(self, asked: Asked, needed: np.ndarray | None = None) -> list[np.ndarray]:

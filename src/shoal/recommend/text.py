@@ -26,8 +26,10 @@ from shoal.recommend.standard import standardise
 SMOOTHED, CARRIED = 4_000, 10_000
 """Warm items, most used first, from which warm ones are told, and cold ones."""
 BLOCK = 500
-MOST_WEIGHTS = 200_000_000
-"""Entries of a map: so large a catalogue is told from fewer items."""
+MOST_WEIGHTS = 400_000_000
+"""Entries of a map. Where more than 100,000 warm items, or 40,000 cold ones, are to be told, it is from fewer."""
+COLD_SHARE = 0.2
+"""Warm items that play the cold, all at once, while something is chosen for these."""
 
 
 class TextMap:
@@ -38,7 +40,7 @@ class TextMap:
     features : (items, features) float32
         Text part of length 1, as made by `shoal.model.features`.
     words : (items, terms) sparse float32, optional
-        Rows of length 1, as made by `shoal.model.words`.
+        Rows of length 1, as made by `shoal.model.terms`.
     trust : float
         How much a shared word counts beside near features, 0 or more.
     l2 : float
@@ -63,9 +65,13 @@ class TextMap:
         self.l2, self.width, self.max_items = l2, width, max_items
         self._lock = Lock()
 
-    def fit(self, histories: Histories) -> Self:
-        """Take note of the items that `histories` knows; their kernel is factorised when it is first needed."""
-        return self.learnt_from(most_used(histories, self._at_most(histories.n_items)))
+    def fit(self, histories: Histories, *, told: int | None = None) -> Self:
+        """Take note of the items that `histories` knows; their kernel is factorised when it is first needed.
+
+        `told` is how many items are to be told of; None: the whole catalogue.
+        """
+        told = histories.n_items if told is None else told
+        return self.learnt_from(most_used(histories, min(self.max_items, max(1, MOST_WEIGHTS // max(told, 1)))))
 
     def trusting(self, trust: float, l2: float) -> Self:
         """Take other settings, and forget what was made with the last ones."""
@@ -100,9 +106,6 @@ class TextMap:
         mean = _row_means(warm_scores)
         carried: np.ndarray = mean + np.nan_to_num(warm_scores - mean) @ weights
         return carried.astype(np.float32, copy=False)
-
-    def _at_most(self, n_items: int) -> int:
-        return min(self.max_items, max(1, MOST_WEIGHTS // max(n_items, 1)))
 
     def _cholesky(self) -> torch.Tensor:
         if self._factor is None:
@@ -142,7 +145,7 @@ class Text:
         Fitted models of warm items whose mean standardised score is carried over.
     words : (items, terms) sparse float32, optional
         See `TextMap`.
-    trust, l2 : float
+    trust, l2, max_items : float
         Of the map to cold items; see `TextMap`.
 
     Attributes
@@ -163,18 +166,24 @@ class Text:
         *,
         trust: float = 0.0,
         l2: float = 1.0,
+        max_items: int = CARRIED,
     ) -> None:
         self.teachers = teachers
-        self.map = TextMap(features, words=words, trust=trust, l2=l2, max_items=CARRIED)
+        self.map = TextMap(features, words=words, trust=trust, l2=l2, max_items=max_items)
         self.smooth = TextMap(features)
 
     def fit(self, histories: Histories) -> Self:
         """Fit the maps; the teachers must be fitted already."""
         used = np.bincount(histories.items, minlength=histories.n_items) > 0
         self.warm_, self.cold_ = np.flatnonzero(used), np.flatnonzero(~used)
-        self.map.fit(histories)
-        self.smooth.fit(histories)
+        self.map.fit(histories, told=len(self.cold_))
+        self.smooth.fit(histories, told=len(self.warm_))
         return self
+
+    def players(self, rng: np.random.Generator) -> np.ndarray:
+        """Return some of the warm items that cold ones are told from, to play the cold: rows, rising."""
+        warm = self.map.warm_
+        return np.sort(rng.permutation(warm)[: int(len(warm) * COLD_SHARE)])
 
     def score(self, histories: Histories) -> np.ndarray:
         """Return (users, items); NaN for users without a past."""

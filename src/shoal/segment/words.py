@@ -74,7 +74,7 @@ def words(items: pl.DataFrame) -> pl.DataFrame:
 
 def text_columns(items: pl.DataFrame) -> list[str]:
     """Return the columns that hold running text: strings that are no links, and no categories."""
-    return [c for c in _string_columns(items) if not _is_category(items[c])]
+    return [c for c in string_columns(items) if not _is_category(items[c])]
 
 
 def _is_short(column: pl.Series) -> bool:
@@ -82,10 +82,11 @@ def _is_short(column: pl.Series) -> bool:
 
 
 def _category_columns(items: pl.DataFrame) -> list[str]:
-    return [c for c in _string_columns(items) if _is_category(items[c])]
+    return [c for c in string_columns(items) if _is_category(items[c])]
 
 
-def _string_columns(items: pl.DataFrame) -> list[str]:
+def string_columns(items: pl.DataFrame) -> list[str]:
+    """Return the columns of strings that are no links."""
     names = [c for c, dtype in items.schema.items() if dtype == pl.String and c != ITEM]
     return [c for c in names if (items[c].str.contains(r"^(https?:|www\.)").mean() or 0.0) < 0.5]  # type: ignore[operator]
 
