@@ -80,7 +80,8 @@ def colours() -> str:
 def mark(position: int) -> tuple[str, str]:
     """Return the colour (a CSS variable) and the shape of the segment at `position` in the page.
 
-    Twelve colours come round: the thirteenth segment has the first colour and is a ring, the twenty-fifth a square.
+    Twelve colours come round: the thirteenth segment has the first colour and is a ring, the twenty-fifth a square,
+    the thirty-seventh looks like the first.
     Users without a segment (position -1) are grey discs.
     """
     if position < 0:
