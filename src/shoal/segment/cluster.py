@@ -18,12 +18,13 @@ from threadpoolctl import threadpool_limits
 
 from shoal.errors import MismatchError, NotEnoughDataError, UnknownIdError
 from shoal.seeding import generator
-from shoal.segment.choose import CHOICE, NOTHING, Choice, Evidence, alone, choose, given
+from shoal.segment.choose import CHOICE, Choice, alone, choose, given
 from shoal.segment.methods import METHODS
 from shoal.segment.near import anchors_of, near, stay
 from shoal.segment.parts import Parts
 from shoal.segment.parts import softmax as _softmax
 from shoal.segment.spherical import TOL, cluster, improve, unit
+from shoal.segment.trial import NOTHING, Evidence
 from shoal.tables import UNASSIGNED
 
 ALIKE = 1e-4
