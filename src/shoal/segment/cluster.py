@@ -19,11 +19,11 @@ from threadpoolctl import threadpool_limits
 from shoal.errors import MismatchError, NotEnoughDataError, UnknownIdError
 from shoal.seeding import generator
 from shoal.segment.choose import CHOICE, Choice, alone, choose, given
-from shoal.segment.methods import METHODS
+from shoal.segment.methods import grouped
 from shoal.segment.near import anchors_of, near, stay
 from shoal.segment.parts import Parts
 from shoal.segment.parts import softmax as _softmax
-from shoal.segment.spherical import TOL, cluster, improve, unit
+from shoal.segment.spherical import TOL, improve, unit
 from shoal.segment.trial import NOTHING, Evidence
 from shoal.tables import UNASSIGNED
 
@@ -296,11 +296,9 @@ def _centers(rows: np.ndarray, choice: Choice, seed: int, anchors: np.ndarray | 
         if choice.method != "kmeans":
             return choice.centers
         found = improve(rows, choice.centers, max_iter=100, tol=TOL)
-    elif choice.method != "kmeans":
-        found = METHODS[choice.method](part, n, rng)
     else:
-        found = cluster(part, n, rng)
-        if part is not rows:
+        found = grouped(part, n, rng, choice.method)
+        if choice.method == "kmeans" and part is not rows:
             found = improve(rows, found.centers, max_iter=100, tol=TOL)
     used = int(found.labels.max()) + 1
     if used < n:

@@ -36,6 +36,7 @@ Grouping = Callable[[np.ndarray, int, np.random.Generator], Clusters]
 SAMPLE = 10_000  # users looked at, at most
 SAMPLE_DENSE = 5_000  # by HDBSCAN, which holds the distance of each pair: 200 MB in float64
 STARTS, ROUNDS = 3, 50  # of k-means
+TRIES = 10  # starts where the groups are used or compared: fewer end in different places for the same users
 EM_ROUNDS = 200
 RIDGE = 0.001  # added to the variance along each axis, as a share of their mean
 NEIGHBORS = 15  # of each user in the graph; and how many make a place dense
@@ -108,6 +109,13 @@ def hdbscan(rows: np.ndarray, n: int, rng: np.random.Generator) -> Clusters:
 
 
 METHODS: dict[str, Grouping] = {"kmeans": kmeans, "mixture": mixture, "leiden": leiden, "hdbscan": hdbscan}
+
+
+def grouped(rows: np.ndarray, n: int, rng: np.random.Generator, method: str, *, rounds: int = 100) -> Clusters:
+    """Group by a method of `METHODS`; by k-means with ten starts instead of three, of at most `rounds` rounds each."""
+    if method == "kmeans":
+        return cluster(rows, n, rng, n_init=TRIES, max_iter=rounds)
+    return METHODS[method](rows, n, rng)
 
 
 def _mixture(rows: np.ndarray, n: int, rng: np.random.Generator) -> Found:

@@ -15,11 +15,11 @@ import numpy as np
 
 from shoal.seeding import generator
 from shoal.segment.agree import adjusted_rand, agreement, jaccard
-from shoal.segment.methods import METHODS
-from shoal.segment.spherical import BLOCK, TOL, Clusters, cluster, improve, nearest
+from shoal.segment.methods import grouped
+from shoal.segment.spherical import BLOCK, TOL, Clusters, improve, nearest
 
 REFITS = 5
-TRIES = 10  # starts of one refit: fewer end in different places for the same users
+ROUNDS = 50  # of k-means
 SAMPLE = 10_000  # users measured on, at most
 GOOD, MODERATE = 0.80, 0.65  # adjusted Rand index; the words are Steinley's, Psychological Methods 9(3), 2004
 HALVES = 0.6  # adjusted Rand index of segments from two halves of each user's events
@@ -145,9 +145,7 @@ def try_out(
     """Measure `n` segments of rows of length one."""
 
     def fit(part: np.ndarray, rng: np.random.Generator) -> Clusters:
-        if method == "kmeans":
-            return cluster(part, n, rng, n_init=TRIES, max_iter=50)
-        return METHODS[method](part, n, rng)
+        return grouped(part, n, rng, method, rounds=ROUNDS)
 
     settle = method == "kmeans"
     return replace(measure(rows, n, seed, fit, evidence, pairs, settle=settle), method=method)
@@ -176,7 +174,7 @@ def measure(
         others.append(fit(rows[half], rng).centers)
         refits.append(nearest(rows, others[-1])[0])
     if settle:
-        whole = _most_like(refits, [whole, *(improve(rows, one, max_iter=50, tol=TOL) for one in others)], n)
+        whole = _most_like(refits, [whole, *(improve(rows, one, max_iter=ROUNDS, tol=TOL) for one in others)], n)
     couples = itertools.combinations(refits, 2)
     shares = np.bincount(whole.labels, minlength=n) / len(rows)
     told = (
