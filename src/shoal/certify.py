@@ -23,8 +23,8 @@ from shoal.model.space import halves
 from shoal.recommend.lift import Groups, Told, beyond, likelihood, ranking, rating
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator
-from shoal.segment.cluster import Segmentation
 from shoal.segment.methods import grouped
+from shoal.segment.segmentation import Segmentation
 from shoal.segment.spherical import nearest
 from shoal.segment.stability import Place, Refits, from_halves, from_other_events, from_other_users, staying
 from shoal.tables import SEGMENT, UNASSIGNED, USER

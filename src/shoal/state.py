@@ -34,7 +34,7 @@ from shoal.recommend.popularity import Popularity
 from shoal.recommend.several import Several
 from shoal.recommend.text import Text, TextMap
 from shoal.recommend.walks import Walks
-from shoal.segment.cluster import Segmentation
+from shoal.segment.segmentation import Segmentation
 from shoal.store import artifacts
 from shoal.tables import ITEM, USER
 
