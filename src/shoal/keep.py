@@ -13,7 +13,7 @@ from shoal import state
 from shoal.config import Config, Name
 from shoal.data.dataset import Dataset
 from shoal.errors import StoreError
-from shoal.judge import Judgement
+from shoal.judgement import Judgement
 from shoal.learnt import Learnt
 from shoal.segment.readable import with_rules
 from shoal.store import artifacts
