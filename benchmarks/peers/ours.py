@@ -22,7 +22,8 @@ import shoal
 from shoal import keep
 from shoal.config import Config
 from shoal.data.dataset import Dataset, ReadReport, Scale
-from shoal.judge import Judgement, as_asked, as_lists
+from shoal.judge import as_asked, as_lists
+from shoal.judgement import Judgement
 from shoal.learn import Around, learn
 from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import progress

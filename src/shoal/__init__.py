@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from shoal.data.read import read
     from shoal.data.texts import read_texts
     from shoal.errors import ShoalError
-    from shoal.judge import Judgement
+    from shoal.judgement import Judgement
     from shoal.pipeline import fit, load
     from shoal.run import Run
 
@@ -51,7 +51,7 @@ _HOME = {
     "Config": "shoal.config",
     "Dataset": "shoal.data.dataset",
     "Finetune": "shoal.adapt.settings",
-    "Judgement": "shoal.judge",
+    "Judgement": "shoal.judgement",
     "Run": "shoal.run",
     "ShoalError": "shoal.errors",
     "demo_data": "shoal.data.demo",

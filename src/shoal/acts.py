@@ -22,6 +22,7 @@ from shoal.segment.edits import Edit
 from shoal.segment.export import Exported, K, export
 from shoal.segment.readable import rules_again
 from shoal.segment.rules import Rule, parse
+from shoal.shares import Shares, shares
 
 
 class Acts(Fitted):
@@ -54,7 +55,7 @@ class Acts(Fitted):
         """
         return reasons.why(self.learnt, self.segments, self._past_of(user))
 
-    def shares(self, user: str, item: str) -> reasons.Shares:
+    def shares(self, user: str, item: str) -> Shares:
         """Say how much of an item's score is everybody's, the segment's, the user's own, and the texts'.
 
         Raises
@@ -63,7 +64,7 @@ class Acts(Fitted):
             The user or the item is not known.
         """
         past, row = self._past_of(user), self._item_row(item)
-        return reasons.shares(self.learnt, self.members, past, row, seed=self.learnt.config.seed)
+        return shares(self.learnt, self.members, past, row, seed=self.learnt.config.seed)
 
     def way_to(self, user: str, segment: int) -> pl.DataFrame:
         """Return the fewest events whose loss or gain would put a user into a segment, each step placed anew.

@@ -23,9 +23,9 @@ from shoal.model.space import halves
 from shoal.recommend.lift import Groups, Told, beyond, likelihood, ranking, rating
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator
-from shoal.segment.cluster import Segmentation
-from shoal.segment.methods import METHODS
-from shoal.segment.spherical import cluster, nearest
+from shoal.segment.methods import grouped
+from shoal.segment.segmentation import Segmentation
+from shoal.segment.spherical import nearest
 from shoal.segment.stability import Place, Refits, from_halves, from_other_events, from_other_users, staying
 from shoal.tables import SEGMENT, UNASSIGNED, USER
 
@@ -139,8 +139,7 @@ def _comes_back(level: _Level, pasts: Histories, min_events: int, seed: int) -> 
     n = len(level.ids)
 
     def regroup(rows: np.ndarray, rng: np.random.Generator) -> Place:
-        method = level.frozen.method
-        found = cluster(rows, n, rng) if method == "kmeans" else METHODS[method](rows, n, rng)
+        found = grouped(rows, n, rng, level.frozen.method)
         return lambda others: nearest(others, found.centers)[0]
 
     def others() -> Iterator[np.ndarray]:

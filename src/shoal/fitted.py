@@ -14,7 +14,7 @@ from shoal.data.dataset import Dataset
 from shoal.data.histories import Histories
 from shoal.data.ids import Ids
 from shoal.errors import TableError, UnknownIdError
-from shoal.judge import Judgement
+from shoal.judgement import Judgement
 from shoal.learnt import Learnt, sorted_ids
 from shoal.segment.identity import history
 from shoal.tables import ITEM, PARENT, SEGMENT, USER

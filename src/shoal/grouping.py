@@ -22,11 +22,12 @@ from shoal.model.space import Space, halves
 from shoal.recommend.lift import Groups, beyond, likelihood, ranking
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator
-from shoal.segment.choose import Evidence
-from shoal.segment.cluster import Segmentation, fit_segments
+from shoal.segment.cluster import fit_segments
 from shoal.segment.identity import Before
 from shoal.segment.methods import METHODS
+from shoal.segment.segmentation import Segmentation
 from shoal.segment.spherical import nearest
+from shoal.segment.trial import Evidence
 from shoal.tables import UNASSIGNED
 
 CUTS = 2

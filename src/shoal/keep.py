@@ -1,55 +1,28 @@
-"""A run on disk: what was learnt as tensors, tables and documents, and back. No pickle anywhere.
-
-Models that are quick to fit (popularity, the segments' own) are fitted again on loading, from the run's own events.
-"""
+"""A run on disk: tensors, tables and documents, written whole or not at all, and back. No pickle anywhere."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-import torch
-from scipy import sparse
 
-from shoal.config import Config, Name, Rate
-from shoal.data.dataset import Dataset, ReadReport, Scale
-from shoal.data.histories import Histories
-from shoal.data.ids import Ids
+from shoal import state
+from shoal.config import Config, Name
+from shoal.data.dataset import Dataset
 from shoal.errors import StoreError
-from shoal.judge import Judgement
-from shoal.learnt import Learnt, sorted_ids
-from shoal.model.features import Features
-from shoal.model.network import Network
-from shoal.model.pasts import Values
-from shoal.model.rater import Stack, rating_experts
-from shoal.model.sequence import Sequence
-from shoal.model.space import Space
-from shoal.protocols import Recommender
-from shoal.recommend.blend import Blend
-from shoal.recommend.by_segment import BySegment, Verdict
-from shoal.recommend.by_traits import ByTraits
-from shoal.recommend.item_item import ItemItem
-from shoal.recommend.liked import Liked
-from shoal.recommend.popularity import Popularity
-from shoal.recommend.several import Several
-from shoal.recommend.text import Text, TextMap
-from shoal.recommend.walks import Walks
-from shoal.segment.cluster import Segmentation
+from shoal.judgement import Judgement
+from shoal.learnt import Learnt
 from shoal.segment.readable import with_rules
 from shoal.store import artifacts
-from shoal.tables import ITEM, USER
 
 NAMING = "naming"
 """The document that says how names came about; runs of before have none."""
 MORE = ("history", "migration", "drift", "subsegments", "certificate")
 """Tables that runs of before have not, and a first run has in part."""
 
-Tensors = dict[str, dict[str, np.ndarray]]
 OWN = ("config", "data", "judgement", "learnt")
 """The documents of every run; others were added later, by hand."""
 
@@ -84,11 +57,11 @@ def save(
     }
     documents = (extra or {}) | {
         "config": learnt.config.model_dump(mode="json"),
-        "data": {"name": data.name, "scale": _scale(data.scale), "read": data.report.as_dict()},
+        "data": state.about(data),
         "judgement": {"protocol": judgement.protocol, "n": judgement.n, "notes": list(judgement.notes)},
-        "learnt": _document(learnt),
+        "learnt": state.document(learnt),
     }
-    return artifacts.save(folder, tables=tables, tensors=_tensors(learnt), documents=documents, manifest=manifest)
+    return artifacts.save(folder, tables=tables, tensors=state.tensors(learnt), documents=documents, manifest=manifest)
 
 
 def update(
@@ -119,7 +92,7 @@ def update(
         folder,
         tables={"segments": segments, "members": members} | ({} if inside is None else {"subsegments": inside}),
         tensors={"segmentation": learnt.segmentation.tensors()},
-        documents=extra | {"learnt": _document(learnt)},
+        documents=extra | {"learnt": state.document(learnt)},
     )
 
 
@@ -149,7 +122,7 @@ def load(folder: str | Path) -> Loaded:
             tables[name] = with_rules(tables[name], {})  # runs of before have none
         more = {name: tables[name] for name in MORE if name in tables}
         extra = {name: document for name, document in kept.documents.items() if name not in OWN}
-        return _restore(kept), tables["segments"], tables["members"], judgement, kept.manifest, extra, more
+        return state.restore(kept), tables["segments"], tables["members"], judgement, kept.manifest, extra, more
     except KeyError as error:
         raise StoreError(f"{folder} lacks {error}, which every run has. Fit it again.") from None
 
@@ -179,7 +152,7 @@ def rename(
     kept = artifacts.load(folder)
     try:
         config, tables = Config(**kept.documents["config"]), kept.tables
-        segments, naming = name(tables["segments"], tables["members"], _data(kept), config.seed)
+        segments, naming = name(tables["segments"], tables["members"], state.dataset(kept), config.seed)
     except KeyError as error:
         raise StoreError(f"{folder} lacks {error}, which every run has. Fit it again.") from None
     config = config.model_copy(update={"name": settings})
@@ -187,185 +160,3 @@ def rename(
     tables = tables | {"segments": segments}
     artifacts.save(folder, tables=tables, tensors=kept.tensors, documents=documents, manifest=kept.manifest)
     return segments, naming
-
-
-def _scale(scale: Scale | None) -> dict[str, Any] | None:
-    return None if scale is None else {"low": scale.low, "high": scale.high, "levels": list(scale.levels)}
-
-
-def _tensors(learnt: Learnt) -> Tensors:
-    everyone, factors = _item_item(learnt.models), _factors(learnt.models)
-    tensors: Tensors = {
-        "network": {k: v.numpy() for k, v in learnt.sequence.network.state_dict().items()},
-        "items": {
-            "vectors": learnt.vectors,
-            "features": learnt.sequence.network.features.numpy(),
-            "known": learnt.sequence.network.known.numpy(),
-        },
-        "features": learnt.features.tensors(),
-        "segmentation": learnt.segmentation.tensors(),
-        "item_item": everyone.tensors(),
-        "factors": factors.tensors(),
-        "blend": learnt.blend.tensors(),
-    }
-    if "walks" in learnt.models:  # not in a run of before
-        tensors["walks"] = _walks(learnt.models).tensors()
-    if (words := _map(learnt.models).words) is not None:
-        tensors["words"] = {"data": words.data, "indices": words.indices, "starts": words.indptr}
-        tensors["words"]["shape"] = np.array(words.shape)
-    if learnt.rater is not None:
-        tensors["rater"] = learnt.rater.tensors()
-    if learnt.space is not None:
-        tensors["space"] = learnt.space.tensors()
-    return tensors | {f"inside_{one}": made.tensors() for one, made in learnt.inside.items()}
-
-
-def _document(learnt: Learnt) -> dict[str, Any]:
-    everyone, factors, local = _item_item(learnt.models), _factors(learnt.models), learnt.by_segment
-    trending = learnt.models.get("trending")
-    values = learnt.sequence.values
-    made = {
-        "relevant_from": learnt.relevant_from,
-        "sight": local.sight,
-        "values": {"mean": values.mean, "spread": values.spread, "log": values.log},
-        "item_item": {name: getattr(everyone, name) for name in ("l2", "dropout", "power", "positive", "max_items")},
-        "factors": factors.document(),
-        "text": {"trust": _map(learnt.models).trust, "l2": _map(learnt.models).l2},
-        "half_life_days": trending.model.half_life_days if isinstance(trending, Liked) else None,  # type: ignore[attr-defined]
-        "blend": [m.name for m in learnt.blend.models],
-        "verdicts": [asdict(v) for v in local.verdicts_],
-        "features": learnt.features.document(),
-        "segmentation": learnt.segmentation.document(),
-        "inside": {str(one): made.document() for one, made in learnt.inside.items()},
-        "sources": None if learnt.space is None else list(learnt.space.sources),
-        "rater": None if learnt.rater is None else learnt.rater.document()["weights"],
-    }
-    if "walks" in learnt.models:
-        made["walks"] = {name: getattr(_walks(learnt.models), name) for name in ("alpha", "beta", "max_items")}
-    return made
-
-
-def _restore(kept: artifacts.Artifacts) -> Learnt:
-    config = Config(**kept.documents["config"])
-    data, told = _data(kept), kept.documents["learnt"]
-    sequence = _sequence(kept, config, data.scale)
-    segmentation = Segmentation.of(kept.tensors["segmentation"], told["segmentation"])
-    items = Ids(data.items[ITEM])
-    matrix = kept.tensors["items"]["features"]
-    space = None
-    if told.get("sources"):  # runs of before have none
-        space = Space(tuple(told["sources"]), matrix, sequence.users).restore(kept.tensors["space"])
-    learnt = Learnt(
-        config,
-        data,
-        items,
-        kept.tensors["items"]["vectors"],
-        Features.restore(kept.tensors["features"], told["features"]),
-        told["relevant_from"],
-        sequence,
-        segmentation,
-        {},
-        Blend([sequence]),
-        None if told["rater"] is None else _rater(kept, matrix, sequence, data.scale, config.rate),
-        kept.manifest.get("learnt", {}),
-        space,
-        {int(s): Segmentation.of(kept.tensors[f"inside_{s}"], made) for s, made in told.get("inside", {}).items()},
-    )
-    everything = learnt.pasts(data.interactions, sorted_ids(data.interactions, USER))
-    learnt.models = _models(kept, config, matrix, learnt, everything)
-    learnt.blend = Blend([learnt.models[name] for name in told["blend"]])
-    learnt.blend.restore(kept.tensors["blend"])
-    learnt.blend.fit(everything)
-    return learnt
-
-
-def _data(kept: artifacts.Artifacts) -> Dataset:
-    told, tables = kept.documents["data"], kept.tables
-    scale = told["scale"] and Scale(told["scale"]["low"], told["scale"]["high"], tuple(told["scale"]["levels"]))
-    read = told["read"]
-    report = ReadReport(read["rows_in"], read["rows_kept"], read["dropped"], tuple(read["notes"]), tuple(read["files"]))
-    return Dataset(tables["interactions"], tables["items"], tables["users"], scale, report, told["name"])
-
-
-def _sequence(kept: artifacts.Artifacts, config: Config, scale: Scale | None) -> Sequence:
-    items, told = kept.tensors["items"], kept.documents["learnt"]
-    network = Network(
-        torch.from_numpy(items["features"]),
-        torch.from_numpy(items["known"]),
-        config.tower,
-        kind=config.train.rating_head,
-        scale=scale,
-    )
-    network.load_state_dict({k: torch.from_numpy(v) for k, v in kept.tensors["network"].items()}, strict=False)
-    return Sequence(network, Values(**told["values"]), config.tower.history).fit()
-
-
-def _rater(
-    kept: artifacts.Artifacts, matrix: np.ndarray, sequence: Sequence, scale: Scale | None, settings: Rate
-) -> Stack:
-    assert scale is not None
-    experts = rating_experts(matrix, sequence, settings)
-    return Stack.restore(kept.tensors["rater"], experts, scale)
-
-
-def _models(
-    kept: artifacts.Artifacts,
-    config: Config,
-    matrix: np.ndarray,
-    learnt: Learnt,
-    everything: Histories,
-) -> dict[str, Recommender]:
-    told, sight = kept.documents["learnt"], kept.documents["learnt"]["sight"]
-    everyone = ItemItem(**told["item_item"]).restore(kept.tensors["item_item"])
-    factors = Several.restore(told["factors"], kept.tensors["factors"])
-    popularity = Popularity(seed=config.seed)
-    models: dict[str, Recommender] = {"popularity": Liked(popularity, sight).fit(everything)}
-    if told["half_life_days"] is not None:
-        models["trending"] = Liked(Popularity(told["half_life_days"], seed=config.seed), sight).fit(everything)
-    if "by_traits" in told["blend"]:
-        models["by_traits"] = Liked(ByTraits(), sight).fit(everything)
-    models |= {"item_item": Liked(everyone, sight), "factors": Liked(factors, sight), "sequence": learnt.sequence}
-    if "walks" in told:  # runs of before have none
-        models["walks"] = Walks(**told["walks"]).restore(kept.tensors["walks"])
-    words = _words(kept.tensors["words"]) if "words" in kept.tensors else None  # runs of before have none
-    teachers = [models["item_item"], models["factors"]]
-    models["text"] = Text(matrix, teachers, words, **told.get("text", {})).fit(everything)
-
-    segmentation, users = learnt.segmentation, learnt.users
-
-    def place(pasts: Histories) -> np.ndarray:
-        return segmentation.assign(users(pasts), pasts.counts)[0]
-
-    local = BySegment(place, everyone, popularity, sight=sight, seed=config.seed)
-    local.verdicts_, local.contested_ = [Verdict(**v) for v in told["verdicts"]], True
-    if any(v.helps for v in local.verdicts_):
-        local.fit(everything)
-    else:
-        local.local_, local.popular_ = {}, {}
-    models["by_segment"] = local
-    return models
-
-
-def _item_item(models: dict[str, Recommender]) -> ItemItem:
-    return models["item_item"].model  # type: ignore[attr-defined]
-
-
-def _walks(models: dict[str, Recommender]) -> Walks:
-    model = models["walks"]
-    assert isinstance(model, Walks)
-    return model
-
-
-def _map(models: dict[str, Recommender]) -> TextMap:
-    model = models["text"]
-    assert isinstance(model, Text)
-    return model.map
-
-
-def _words(kept: dict[str, np.ndarray]) -> sparse.csr_matrix:
-    rows, terms = kept["shape"].tolist()
-    return sparse.csr_matrix((kept["data"], kept["indices"], kept["starts"]), (rows, terms))
-
-
-def _factors(models: dict[str, Recommender]) -> Several:
-    return models["factors"].model  # type: ignore[attr-defined]

@@ -52,8 +52,8 @@ from shoal.recommend.bench import Bench
 from shoal.recommend.blend import Blend
 from shoal.recommend.tune import HeldOut
 from shoal.seeding import generator, integer
-from shoal.segment.cluster import Segmentation
 from shoal.segment.identity import Before
+from shoal.segment.segmentation import Segmentation
 from shoal.tables import ITEM, USER
 from shoal.text.defaults import default_item_template
 from shoal.text.render import Template, Texts, item_texts

@@ -37,7 +37,7 @@ from shoal.recommend.bench import fit_all
 from shoal.recommend.blend import Blend, Weighed
 from shoal.recommend.by_segment import BySegment
 from shoal.recommend.standard import hide, top, users_at_a_time
-from shoal.segment.cluster import Segmentation
+from shoal.segment.segmentation import Segmentation
 from shoal.tables import UNASSIGNED, USER
 
 BLOCK_USERS = 256

@@ -20,7 +20,8 @@ from shoal.encode.cache import default_folder
 from shoal.encode.open import open_encoder
 from shoal.learn import Around
 from shoal.learnt import Learnt, sorted_ids
-from shoal.segment.blind import Blind, blind_scores, years_of
+from shoal.segment.blind import blind_scores, years_of
+from shoal.segment.judged import Blind
 from shoal.tables import NAME, PARENT, SEGMENT, USER
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from shoal.alike import ALIKE, Check, Lookalikes
+from shoal.alike import ALIKE, Lookalikes
 from shoal.cli import main as cli
+from shoal.likeness import Check
 from shoal.segment.anonymous import counts
 from shoal.segment.compare import compare
 from shoal.segment.export import export

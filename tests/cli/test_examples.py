@@ -17,7 +17,8 @@ from typer.main import get_command
 from shoal.cli import main as cli
 from shoal.data.dataset import Dataset
 from shoal.data.demo import demo_data
-from shoal.segment.cluster import Segmentation, fit_segments
+from shoal.segment.cluster import fit_segments
+from shoal.segment.segmentation import Segmentation
 from shoal.tables import AT, ITEM, RATING, USER
 
 COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]

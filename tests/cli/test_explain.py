@@ -11,7 +11,8 @@ import pytest
 
 from shoal.cli import main as cli
 from shoal.explain.faithful import FAITHFUL, Faithfulness
-from shoal.reasons import BY_MODEL, MEMBERSHIPS, SHARED, SHARES, Shares, Why
+from shoal.reasons import MEMBERSHIPS, SHARED, Why
+from shoal.shares import BY_MODEL, SHARES, Shares
 
 ITEMS = pl.DataFrame({"item_id": pl.Series(["10", "20", "30"], dtype=pl.Categorical), "title": ["Laura", "Heat", None]})
 EVENTS = pl.DataFrame({"item_id": ["10"], "value": [4.0], "effect": [0.1], "attention": [0.2]})

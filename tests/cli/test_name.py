@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_the_old_run(run, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("shoal.store.artifacts._to_disk", full)
+    monkeypatch.setattr("shoal.store.files.to_disk", full)
     assert cli.run(["name", str(run), "--namer", "contrast", "--quiet"]) == 2
     assert "No space left" in capsys.readouterr().err
     assert bytes_of(run) == before

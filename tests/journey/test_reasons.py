@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from shoal import reasons
 from shoal.errors import ConfigError, NotEnoughDataError, UnknownIdError
+from shoal.shares import shares
 from shoal.tables import ITEM, SEGMENT, USER
 
 pytestmark = pytest.mark.xdist_group("journey")
@@ -72,7 +72,7 @@ def test_the_sentence_names_the_shares(run):
 
 def test_the_score_of_a_user_without_a_past_adds_up_too_and_no_segment_has_a_share(run):
     past = run.learnt.pasts(run.data.interactions.head(0), run._known(["u1"]))
-    found = reasons.shares(run.learnt, run.members, past, 3)
+    found = shares(run.learnt, run.members, past, 3)
     parts = dict(found.table.select("part", "amount").iter_rows())
     assert sum(parts.values()) == pytest.approx(found.score, abs=1e-9)
     assert parts["segment"] == 0

@@ -26,8 +26,9 @@ from chat_server import (
 
 from shoal.errors import ConfigError, MissingExtraError
 from shoal.segment import wire
-from shoal.segment.ask import AskError, Chat, Endpoint, _seconds, estimate
+from shoal.segment.ask import AskError, Chat, Endpoint, estimate
 from shoal.segment.gguf import Gguf
+from shoal.segment.reply import seconds_to_wait
 
 KEY = "sk-very/secret+42"
 ASKED = [{"role": "system", "content": "Answer."}, {"role": "user", "content": "Well?"}]
@@ -120,12 +121,12 @@ def test_a_server_that_asks_for_an_hour_is_given_up_at_once():
 
 @pytest.mark.parametrize(("header", "seconds"), [("3", 3), ("2.5", 2.5), ("", 0), ("soon", 0), ("-5", 0)])
 def test_a_retry_after_header_is_read(header, seconds):
-    assert _seconds(header) == seconds
+    assert seconds_to_wait(header) == seconds
 
 
 def test_a_retry_after_header_may_be_a_date():
-    assert 25 < _seconds(format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)) <= 30
-    assert _seconds("Fri, 01 Jan 2021 00:00:00 GMT") == 0
+    assert 25 < seconds_to_wait(format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)) <= 30
+    assert seconds_to_wait("Fri, 01 Jan 2021 00:00:00 GMT") == 0
 
 
 def test_429_for_ever_ends():

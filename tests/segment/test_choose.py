@@ -9,8 +9,10 @@ from hypothesis import given as with_examples
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from shoal.segment.choose import CHOICE, Evidence, Trial, adjusted_rand, agreement, choose, given, least_users
+from shoal.segment.agree import adjusted_rand, agreement
+from shoal.segment.choose import CHOICE, choose, given, least_users
 from shoal.segment.spherical import unit
+from shoal.segment.trial import Evidence
 
 
 def planted(k: int, users: int = 200, spread: float = 0.2) -> np.ndarray:
@@ -41,26 +43,6 @@ def test_a_lower_bar_takes_what_comes_out_again_loosely_and_the_reason_says_so()
     assert "coming out loosely the same" in loosely.reason
     assert "low stability" not in loosely.reason
     assert loosely.table.filter(pl.col("stability") < 0.65).height == 4
-
-
-def trial(stability: float, halves: float | None = 0.5, bits: float | None = 0.02) -> Trial:
-    return Trial(3, stability, 1.0, 0.6, 0.1, 0.2, halves=halves, bits=bits)
-
-
-def test_stability_counts_in_worth_only_where_it_is_less_than_moderate():
-    assert trial(0.95).worth == trial(0.65).worth == pytest.approx(0.01)
-    assert trial(0.325).worth == pytest.approx(0.005)
-    assert trial(0.8, halves=None, bits=None).worth == pytest.approx(0.8 * 0.6)
-    assert trial(0.9, bits=-0.1).worth == 0
-
-
-def test_each_bar_holds_by_itself():
-    asked = Evidence(least=0.3, stable=0.45)
-    assert trial(0.45, halves=0.3).comes_out_again(asked)
-    assert not trial(0.44, halves=0.9).comes_out_again(asked)
-    assert not trial(0.9, halves=0.29).comes_out_again(asked)
-    assert trial(0.9, halves=None).comes_out_again(asked)
-    assert not trial(0.6, halves=0.9).comes_out_again(Evidence())
 
 
 def test_the_table_has_a_row_for_each_number_and_one_is_chosen():

@@ -13,7 +13,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from shoal.data.synthetic import planted_world
 from shoal.errors import MismatchError, NotEnoughDataError
-from shoal.segment.cluster import Segmentation, fit_segments
+from shoal.segment.cluster import fit_segments
+from shoal.segment.segmentation import Segmentation
 from shoal.tables import SEGMENT, USER
 
 
@@ -87,10 +88,10 @@ def test_mean_strength_is_the_share_that_refits_agree_on():
     rows = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
     fitted = fit_segments(rows, np.full(300, 9), n=4, at_most=6, min_events=5, seed=0)
     from shoal.segment.choose import given as measured
-    from shoal.segment.cluster import _centred
+    from shoal.segment.segmentation import minus_mean
 
     strength = fitted.assign(rows, np.full(300, 9))[1]
-    wanted = measured(_centred(rows, fitted.mean), 4, seed=0).agreement
+    wanted = measured(minus_mean(rows, fitted.mean), 4, seed=0).agreement
     assert strength.mean() == pytest.approx(wanted, abs=0.01)
 
 

@@ -11,7 +11,8 @@ from polars.testing import assert_frame_equal
 from scipy.stats import beta
 
 from shoal.errors import ConfigError, NotEnoughDataError, UnknownIdError
-from shoal.segment.compare import DIFFERENCES, _false_discoveries, compare, side_by_side
+from shoal.segment.compare import DIFFERENCES, compare, side_by_side
+from shoal.segment.effects import false_discoveries
 
 GENRES = ("drama", "comedy")
 
@@ -188,9 +189,9 @@ def test_side_by_side_has_a_column_a_segment_and_the_pair_that_differs_most():
 
 
 def test_false_discoveries_follow_benjamini_and_hochberg():
-    q = _false_discoveries(np.array([0.01, 0.04, 0.03, 0.005]), tested=4)
+    q = false_discoveries(np.array([0.01, 0.04, 0.03, 0.005]), tested=4)
     np.testing.assert_allclose(q, [0.02, 0.04, 0.04, 0.02])
-    np.testing.assert_allclose(_false_discoveries(np.array([0.01]), tested=50), [0.5])
+    np.testing.assert_allclose(false_discoveries(np.array([0.01]), tested=50), [0.5])
 
 
 @pytest.mark.parametrize(

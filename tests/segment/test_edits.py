@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from shoal.errors import ConfigError, NotEnoughDataError, ShoalError, UnknownIdError
 from shoal.segment.admit import admit, clean_name, segment_of
-from shoal.segment.cluster import Segmentation, fit_segments
+from shoal.segment.cluster import fit_segments
 from shoal.segment.edits import Edit, Standing, next_ids, obey
 from shoal.segment.reshape import merge, split
+from shoal.segment.segmentation import Segmentation
 
 WHEN = datetime(2026, 1, 31, 12, tzinfo=UTC)
 USERS = 240

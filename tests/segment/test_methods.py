@@ -16,7 +16,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from shoal.errors import MissingExtraError
 from shoal.segment import methods
-from shoal.segment.methods import METHODS, leiden, of_labels
+from shoal.segment.freeze import count_of, of_labels
+from shoal.segment.methods import METHODS, leiden
 from shoal.segment.spherical import nearest, unit
 
 needs_igraph = pytest.mark.skipif(importlib.util.find_spec("igraph") is None, reason="igraph is not installed")
@@ -199,14 +200,14 @@ def test_the_resolution_is_searched_for_the_number_asked(n):
     def at(resolution: float) -> np.ndarray:  # ever more groups, and none above 20
         return np.arange(min(int(3 * resolution**0.5) + 1, 20) if resolution < 50 else 0)
 
-    assert methods._count(methods._resolve(at, n)) == n
+    assert count_of(methods._resolve(at, n)) == n
 
 
 def test_a_resolution_with_too_many_is_better_than_one_with_too_few():
     def at(resolution: float) -> np.ndarray:
         return np.arange(2 if resolution < 1 else 5)
 
-    assert methods._count(methods._resolve(at, 3)) == 5
+    assert count_of(methods._resolve(at, 3)) == 5
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_of_several_sizes_that_with_the_number_asked_counts_or_the_most_below(co
     n = 3
     for order in itertools.permutations(counts):
         found = methods._chosen([np.r_[np.arange(c), -1] for c in order], n)
-        assert methods._count(found.labels) == min(best, n)
+        assert count_of(found.labels) == min(best, n)
         assert found.converged == (best == n)
 
 

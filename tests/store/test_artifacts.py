@@ -14,8 +14,9 @@ from hypothesis.extra import numpy as hnp
 from polars.testing import assert_frame_equal
 
 from shoal.errors import StoreError
-from shoal.store import artifacts
-from shoal.store.artifacts import MANIFEST, check_place, is_run_folder, load, save
+from shoal.store import artifacts, files
+from shoal.store.artifacts import check_place, is_run_folder, load, save
+from shoal.store.files import MANIFEST
 
 TABLES = {
     "members": pl.DataFrame({"user_id": ["a", "b"], "segment": [0, -1], "strength": [0.5, None]}),
@@ -171,18 +172,18 @@ def test_notes_kept_in_a_run_folder_are_not_deleted_but_its_report_may_go(folder
 @pytest.mark.parametrize(
     "raised", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), MemoryError()], ids=repr
 )
-@pytest.mark.parametrize("where", ["_write_table", "_write_tensors", "_write_json", "_to_disk"])
+@pytest.mark.parametrize("where", ["write_table", "write_tensors", "write_json", "to_disk"])
 def test_what_goes_wrong_leaves_nothing_behind(tmp_path, monkeypatch, where, raised, exists):
     place = tmp_path / "runs" / "first"
     if exists:
         write(place)
-    before, original = everything(tmp_path), getattr(artifacts, where)
+    before, original = everything(tmp_path), getattr(files, where)
 
     def fail(*args):
         original(*args)
         raise raised
 
-    monkeypatch.setattr(artifacts, where, fail)
+    monkeypatch.setattr(files, where, fail)
     expected = StoreError if isinstance(raised, OSError) else type(raised)
     with pytest.raises(expected) as error:
         write(place, manifest={"seed": 1})
@@ -349,27 +350,27 @@ def test_where_files_cannot_be_linked_they_are_copied(folder, monkeypatch):
 @pytest.mark.parametrize(
     "raised", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), MemoryError()], ids=repr
 )
-@pytest.mark.parametrize("where", ["_write_json", "_seen", "_to_disk", "_swap"])
+@pytest.mark.parametrize("where", ["write_json", "seen", "to_disk", "swap"])
 def test_an_amendment_that_goes_wrong_leaves_the_folder_as_it_was(folder, monkeypatch, where, raised):
     before = everything(folder.parent)
 
     def fail(*args):
         raise raised
 
-    monkeypatch.setattr(artifacts, where, fail)
+    monkeypatch.setattr(files, where, fail)
     with pytest.raises(StoreError if isinstance(raised, OSError) else type(raised)):
         artifacts.amend(folder, documents={"rules": [1]})
     assert everything(folder.parent) == before
 
 
 def test_a_folder_that_changes_while_it_is_amended_is_left_alone(folder, monkeypatch):
-    original = artifacts._to_disk
+    original = files.to_disk
 
     def meanwhile(path):
         change_manifest(folder, run={"seed": 7})
         original(path)
 
-    monkeypatch.setattr(artifacts, "_to_disk", meanwhile)
+    monkeypatch.setattr(files, "to_disk", meanwhile)
     with pytest.raises(StoreError, match="changed by another program meanwhile"):
         artifacts.amend(folder, documents={"rules": [1]})
     assert load(folder).manifest == {"seed": 7}

@@ -22,9 +22,10 @@ import polars as pl
 
 from shoal.data.dataset import Dataset
 from shoal.data.draws import DRAW, PLACE, count, draw_ids, with_draws, with_places
+from shoal.data.hold_out import check_share, check_times, check_whole, finish, hold_out_users, likes, note, of_users
 from shoal.data.leakage import Split, check_leakage
 from shoal.errors import ConfigError, NotEnoughDataError, did_you_mean
-from shoal.tables import AT, ITEM, RATING, USER, WEIGHT
+from shoal.tables import AT, ITEM, USER
 
 __all__ = [
     "PROTOCOLS",
@@ -67,12 +68,12 @@ def random(data: Dataset, *, share: float = 0.2, seed: int = 0) -> Split:
 
     The usual question of the literature on ratings, and an easy one: a model sees the future of everyone else.
     """
-    _check_share(share=share)
+    check_share(share=share)
     events = with_draws(data.interactions, seed, "random")
     asked = pl.col(DRAW).rank("ordinal") <= count(share, events.height)
     events = events.with_columns(asked.alias("_asked"))
     train, test = events.filter(~pl.col("_asked")), events.filter(pl.col("_asked"))
-    return _finish(data, "random", train, _of_users(train, test), test)
+    return finish(data, "random", train, of_users(train, test), test)
 
 
 def temporal(data: Dataset, *, share: float = 0.2, at: datetime | None = None, seed: int = 0) -> Split:
@@ -100,8 +101,8 @@ def temporal(data: Dataset, *, share: float = 0.2, at: datetime | None = None, s
     NotEnoughDataError
         There are no times, or all events lie on one side of the cut-off.
     """
-    _check_share(share=share)
-    _check_times(data, "temporal")
+    check_share(share=share)
+    check_times(data, "temporal")
     timed = data.interactions.filter(pl.col(AT).is_not_null())
     cutoff = _utc(at) if at is not None else _cutoff(timed, share)
     train, test = timed.filter(pl.col(AT) < cutoff), timed.filter(pl.col(AT) >= cutoff)
@@ -111,8 +112,8 @@ def temporal(data: Dataset, *, share: float = 0.2, at: datetime | None = None, s
             f"The cut-off {cutoff} leaves {train.height:,} events to learn from and {test.height:,} to ask; "
             f"the events lie between {first} and {last}. Choose a moment between the two."
         )
-    notes = _note(data.interactions.height - timed.height, "events without a time are on neither side")
-    return _finish(data, "temporal", train, _of_users(train, test), test, cutoff=cutoff, notes=notes)
+    notes = note(data.interactions.height - timed.height, "events without a time are on neither side")
+    return finish(data, "temporal", train, of_users(train, test), test, cutoff=cutoff, notes=notes)
 
 
 def last_out(data: Dataset, *, n: int = 1, seed: int = 0) -> Split:
@@ -127,23 +128,23 @@ def last_out(data: Dataset, *, n: int = 1, seed: int = 0) -> Split:
     NotEnoughDataError
         There are no times, or no user has n + 2 events.
     """
-    _check_whole(n=n, low=1)
-    _check_times(data, "last-out")
+    check_whole(n=n, low=1)
+    check_times(data, "last-out")
     events = with_draws(data.interactions, seed, "ties")
     events = with_places(events, [AT, DRAW], newest_first=True)
     of_user = events.group_by(USER).agg(pl.len().alias("_events"), pl.col(AT).is_null().any().alias("_untimed"))
     short, untimed = pl.col("_events") < n + 2, pl.col("_untimed")
     asked_users = of_user.filter(~short & ~untimed).select(USER)
-    test = _of_users(events, asked_users).filter(pl.col(PLACE) < n)
+    test = of_users(events, asked_users).filter(pl.col(PLACE) < n)
     train = events.join(test.select(USER, ITEM), on=[USER, ITEM], how="anti", maintain_order="left")
     notes = (
-        *_note(of_user.filter(short).height, f"users with fewer than {n + 2} events are trained on and not asked"),
-        *_note(
+        *note(of_user.filter(short).height, f"users with fewer than {n + 2} events are trained on and not asked"),
+        *note(
             of_user.filter(untimed & ~short).height,
             "users with an event without a time are trained on and not asked",
         ),
     )
-    return _finish(data, "last-out", train, _of_users(train, test), test, notes=notes)
+    return finish(data, "last-out", train, of_users(train, test), test, notes=notes)
 
 
 def strong(
@@ -183,25 +184,25 @@ def strong(
     ----------
     .. [1] Liang, Krishnan, Hoffman, Jebara: Variational Autoencoders for Collaborative Filtering. WWW 2018.
     """
-    _check_share(users_share=users_share, shown=shown)
-    _check_whole(min_events=min_events, low=2)
-    liked = _liked(data, relevant_from)
+    check_share(users_share=users_share, shown=shown)
+    check_whole(min_events=min_events, low=2)
+    liked = likes(data, relevant_from)
     events = liked.filter(pl.len().over(USER) >= min_events)
-    train, held_out = _hold_out_users(events, users_share, seed, "strong")
+    train, held_out = hold_out_users(events, users_share, seed, "strong")
     known = held_out.join(train.select(ITEM).unique(), on=ITEM, how="semi", maintain_order="left")
     placed = with_places(with_draws(known, seed, "strong", "shown"), [DRAW])
     # The rounding keeps 0.2 * 5 at 1: in floats (1 - 0.8) * 5 lies a little below.
     share = (pl.len().over(USER) * (1 - shown)).round(9).floor()
     asked = pl.min_horizontal(pl.max_horizontal(share, 1), pl.len().over(USER) - 1)
     test = placed.filter(pl.col(PLACE) < asked)
-    given = _of_users(placed.filter(pl.col(PLACE) >= asked), test)
+    given = of_users(placed.filter(pl.col(PLACE) >= asked), test)
     notes = (
-        *_note(data.interactions.height - liked.height, f"events below {relevant_from} are left out"),
-        *_note(liked.height - events.height, f"events of users with fewer than {min_events} events are left out"),
-        *_note(held_out.height - known.height, "events of held-out users with items unknown to training are left out"),
-        *_note(known.height - given.height - test.height, "events of held-out users with one event left are left out"),
+        *note(data.interactions.height - liked.height, f"events below {relevant_from} are left out"),
+        *note(liked.height - events.height, f"events of users with fewer than {min_events} events are left out"),
+        *note(held_out.height - known.height, "events of held-out users with items unknown to training are left out"),
+        *note(known.height - given.height - test.height, "events of held-out users with one event left are left out"),
     )
-    return _finish(data, "strong", train, given, test, notes=notes)
+    return finish(data, "strong", train, given, test, notes=notes)
 
 
 def cold_item(data: Dataset, *, share: float = 0.1, seed: int = 0) -> Split:
@@ -210,15 +211,15 @@ def cold_item(data: Dataset, *, share: float = 0.1, seed: int = 0) -> Split:
     The held-out items are the split's `candidates`; test users are shown their training events. Events of users who
     have no other item are left out and counted.
     """
-    _check_share(share=share)
+    check_share(share=share)
     events = data.interactions
     cold = draw_ids(events.select(ITEM).unique(), share, seed, "cold-item")
     train = events.join(cold, on=ITEM, how="anti", maintain_order="left")
     asked = events.join(cold, on=ITEM, how="semi", maintain_order="left")
-    test = _of_users(asked, train)
-    notes = _note(asked.height - test.height, "events of users who have held-out items alone are left out")
+    test = of_users(asked, train)
+    notes = note(asked.height - test.height, "events of users who have held-out items alone are left out")
     candidates = tuple(cold[ITEM].cast(pl.String).sort())
-    return _finish(data, "cold-item", train, _of_users(train, test), test, candidates=candidates, notes=notes)
+    return finish(data, "cold-item", train, of_users(train, test), test, candidates=candidates, notes=notes)
 
 
 def cold_user(
@@ -250,23 +251,23 @@ def cold_user(
     NotEnoughDataError
         Fewer than two users have more than `shown` events; or there are no times and `order` is ``"time"``.
     """
-    _check_share(users_share=users_share)
-    _check_whole(shown=shown, low=0)
+    check_share(users_share=users_share)
+    check_whole(shown=shown, low=0)
     if order not in ("random", "time"):
         raise ConfigError(f"order = {order!r}: must be random or time.{did_you_mean(str(order), ('random', 'time'))}")
     usable = data.interactions.filter(pl.len().over(USER) > shown)
     notes: tuple[str, ...] = ()
     if order == "time":
-        _check_times(data, "cold-user")
+        check_times(data, "cold-user")
         enough = usable[USER].n_unique()
         usable = usable.filter(pl.col(AT).is_not_null().all().over(USER))
-        notes = _note(enough - usable[USER].n_unique(), "users with an event without a time are not held out")
-    _, held_out = _hold_out_users(usable, users_share, seed, "cold-user")
+        notes = note(enough - usable[USER].n_unique(), "users with an event without a time are not held out")
+    _, held_out = hold_out_users(usable, users_share, seed, "cold-user")
     train = data.interactions.join(held_out.select(USER).unique(), on=USER, how="anti", maintain_order="left")
     drawn = with_draws(held_out, seed, "cold-user", "shown")
     placed = with_places(drawn, [AT, DRAW] if order == "time" else [DRAW])
     given, test = placed.filter(pl.col(PLACE) < shown), placed.filter(pl.col(PLACE) >= shown)
-    return _finish(data, "cold-user", train, given, test, notes=notes)
+    return finish(data, "cold-user", train, given, test, notes=notes)
 
 
 PROTOCOLS: dict[str, Callable[..., Split]] = {
@@ -278,62 +279,6 @@ PROTOCOLS: dict[str, Callable[..., Split]] = {
     "cold-user": cold_user,
 }
 """The splitters by name, as the command line knows them."""
-
-
-def _finish(
-    data: Dataset,
-    protocol: str,
-    train: pl.DataFrame,
-    given: pl.DataFrame,
-    test: pl.DataFrame,
-    *,
-    cutoff: datetime | None = None,
-    candidates: tuple[str, ...] | None = None,
-    notes: tuple[str, ...] = (),
-) -> Split:
-    """Put the parts together, say what is cold in the test, and check."""
-    columns = data.interactions.columns
-    train, given, test = train.select(columns), given.select(columns), test.select(columns)
-    _check_enough(protocol, train, test)
-    strangers = test.select(USER).unique().join(given, on=USER, how="anti").height
-    unknown = test.join(train.select(ITEM).unique(), on=ITEM, how="anti").height
-    notes = (
-        *notes,
-        *_note(strangers, "test users are shown nothing"),
-        *(_note(unknown, "test events have items unknown to training") if candidates is None else ()),
-    )
-    apart = given.height if protocol in ("strong", "cold-user") else 0  # elsewhere `given` is a part of `train`
-    left_out = data.interactions.height - train.height - apart - test.height
-    made = Split(data.with_interactions(train), given, test, protocol, cutoff, candidates, notes, left_out)
-    check_leakage(made)
-    return made
-
-
-def _hold_out_users(events: pl.DataFrame, share: float, seed: int, protocol: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    users = events.select(USER).unique()
-    if users.height < 2:
-        raise NotEnoughDataError(
-            f"{protocol} holds out whole users, and {users.height:,} users have enough events. "
-            "Ask for fewer events of a user, or split with split.random(...)."
-        )
-    held_out = draw_ids(users, share, seed, protocol)
-    train = events.join(held_out, on=USER, how="anti", maintain_order="left")
-    return train, _of_users(events, held_out)
-
-
-def _of_users(events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
-    return events.join(users.select(USER).unique(), on=USER, how="semi", maintain_order="left")
-
-
-def _liked(data: Dataset, relevant_from: float | None) -> pl.DataFrame:
-    if relevant_from is None:
-        return data.interactions
-    value = next((c for c in (RATING, WEIGHT) if c in data.interactions.columns), None)
-    if value is None:
-        raise ConfigError(
-            f"relevant_from = {relevant_from}: {data.name} has neither ratings nor counts. Leave relevant_from out."
-        )
-    return data.interactions.filter(pl.col(value) >= relevant_from)
 
 
 def _cutoff(timed: pl.DataFrame, share: float) -> datetime:
@@ -352,41 +297,3 @@ def _cutoff(timed: pl.DataFrame, share: float) -> datetime:
 
 def _utc(at: datetime) -> datetime:
     return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
-
-
-def _note(n: int, what: str) -> tuple[str, ...]:
-    return (f"{n:,} {what}",) if n else ()
-
-
-def _check_enough(protocol: str, train: pl.DataFrame, test: pl.DataFrame) -> None:
-    if not test.height:
-        raise NotEnoughDataError(
-            f"{protocol} finds no event to ask in this data: users have too few events. "
-            "Hold out a larger share, or split with split.random(...)."
-        )
-    users, items = train[USER].n_unique(), train[ITEM].n_unique()
-    if users < 2 or items < 2:
-        raise NotEnoughDataError(
-            f"{protocol} leaves {train.height:,} events of {users:,} users and {items:,} items to learn from; "
-            "models need two of each. Hold out a smaller share."
-        )
-
-
-def _check_times(data: Dataset, protocol: str) -> None:
-    if not data.has_times:
-        raise NotEnoughDataError(
-            f"{protocol} needs times, and {data.name} has none. Name the column with the times when reading, "
-            "or split with split.random(...)."
-        )
-
-
-def _check_share(**shares: float) -> None:
-    for name, share in shares.items():
-        if not 0 < share < 1:
-            raise ConfigError(f"{name} = {share!r}: must lie between 0 and 1, such as 0.2.")
-
-
-def _check_whole(*, low: int, **numbers: int) -> None:
-    for name, number in numbers.items():
-        if not isinstance(number, int) or number < low:
-            raise ConfigError(f"{name} = {number!r}: must be a whole number, {low} or more.")

@@ -9,14 +9,13 @@ Each prompt and reply is kept in `calls`, for audit. The key is in none of them,
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import hashlib
 import json
 import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 from shoal.errors import ConfigError
 from shoal.progress import Progress
 from shoal.seeding import generator
+from shoal.segment.reply import Raw, Unusable, json_in, refused_by, said, seconds_to_wait, tokens_of
 from shoal.segment.wire import NO_ANSWER, TIMED_OUT, Answer, parts_of, plain, post
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
@@ -43,19 +43,6 @@ Messages = list[dict[str, str]]
 
 class AskError(Exception):
     """No usable reply came; the message says why, in a few words. The caller goes on without it."""
-
-
-class Unusable(Exception):
-    """A reply came that cannot be used; another try may do better."""
-
-
-@dataclass(frozen=True)
-class Raw:
-    """A model's reply: its text, whether it was cut, and the tokens that the server says it took (0: unknown)."""
-
-    text: str
-    cut: bool = False
-    tokens: int = 0
 
 
 class Model(Protocol):
@@ -184,8 +171,8 @@ class Chat:
         for attempt in range(self.retries + 1):
             answer = self._once(messages, schema, most)
             try:
-                raw = _raw(answer)
-                found = _object(raw, good)
+                raw = said(answer)
+                found = json_in(raw, good)
             except Unusable as error:
                 why = str(error)
                 if answer.status not in AGAIN | {"200"}:
@@ -203,10 +190,10 @@ class Chat:
             body = self._body(messages, schema, most)
             began = time.monotonic()
             answer = self.model.reply(body)
-            tokens = _tokens_of(answer) or estimate(messages)
+            tokens = tokens_of(answer) or estimate(messages)
             self.budget -= tokens
             self._record(messages, answer.text, answer.status, time.monotonic() - began, tokens)
-            refused = _refused(answer, body) if answer.status in ("400", "404", "415", "422", "501") else ""
+            refused = refused_by(answer, body) if answer.status in ("400", "404", "415", "422", "501") else ""
             if not refused or refused in self._left_out:
                 return answer
             self._left_out.add(refused)
@@ -230,7 +217,7 @@ class Chat:
 
     def _wait(self, answer: Answer, attempt: int, rng: np.random.Generator, why: str) -> None:
         seconds = FIRST_WAIT * 2**attempt * (0.5 + rng.random())
-        asked = _seconds(answer.retry_after)
+        asked = seconds_to_wait(answer.retry_after)
         if asked > LONGEST_WAIT:
             raise AskError(f"{why}; the server asks for a wait of {asked:.0f} s")
         seconds = min(max(seconds, asked), LONGEST_WAIT)
@@ -265,7 +252,7 @@ class Chat:
             kept = json.loads(place.read_text(encoding="utf-8"))
             text = kept["reply"]
             if kept["sha256"] == _sha256(text):
-                return text, _object(Raw(text), good)
+                return text, json_in(Raw(text), good)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, Unusable):
             pass
         self.progress.warn(f"{place} is damaged; the model is asked again")
@@ -291,92 +278,6 @@ def estimate(messages: Messages) -> int:
     text = "".join(m["content"] for m in messages)
     ascii_letters = sum(letter.isascii() for letter in text)
     return 8 * len(messages) + ascii_letters // 3 + len(text) - ascii_letters
-
-
-def _raw(answer: Answer) -> Raw:
-    """Return what the model said.
-
-    Raises
-    ------
-    Unusable
-        With the reason, in a few words.
-    """
-    if answer.status in (TIMED_OUT, NO_ANSWER) or not answer.status.isdigit():
-        raise Unusable(f"{answer.status}: {answer.text}" if answer.status == NO_ANSWER else answer.text)
-    if answer.status != "200":
-        raise Unusable(f"HTTP {answer.status}{_told(answer.text)}")
-    try:
-        choice = json.loads(answer.text)["choices"][0]
-        text, cut = choice["message"]["content"], choice.get("finish_reason") == "length"
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        raise Unusable("the reply does not follow the chat protocol") from None
-    if not isinstance(text, str):
-        raise Unusable("the reply is cut off" if cut else "the reply is empty")
-    return Raw(text, cut)
-
-
-def _object(raw: Raw, good: Callable[[Any], bool]) -> dict[str, Any]:
-    """Return the last JSON object in a text that is an answer: bare, fenced, or after a model's thoughts."""
-    for found in reversed(list(_objects(raw.text))):
-        if good(found):
-            return found
-    raise Unusable("the reply is cut off" if raw.cut else "the reply holds no such JSON object as was asked for")
-
-
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    decoder, start = json.JSONDecoder(), text.find("{")
-    tries = 0
-    while start >= 0 and tries < 1_000:  # a text of braces alone would take the square of its length
-        tries += 1
-        try:
-            found, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            end = start + 1
-        else:
-            if isinstance(found, dict):
-                yield found
-        start = text.find("{", end)
-
-
-def _told(text: str) -> str:
-    """Return ``: message`` of an error's body, cut to a line."""
-    try:
-        told = json.loads(text)
-        error = told.get("error", told)
-        message = error.get("message", "") if isinstance(error, dict) else error
-    except (ValueError, AttributeError, RecursionError):
-        message = ""
-    words = " ".join(str(message).split())
-    return f": {words[:160]}" if words else ""
-
-
-def _refused(answer: Answer, body: Mapping[str, Any]) -> str:
-    """Return the option that a server does not take: one that it names, else the schema, which is the least common."""
-    options = [key for key in ("max_tokens", "temperature", "seed") if key in body]
-    named = [key for key in options if re.search(rf"\b{key}\b", answer.text)]
-    if named:
-        return named[0]
-    return "response_format" if "response_format" in body and answer.status != "404" else ""
-
-
-def _tokens_of(answer: Answer) -> int:
-    try:
-        used = json.loads(answer.text)["usage"]["total_tokens"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return 0
-    return used if isinstance(used, int) and not isinstance(used, bool) and used > 0 else 0
-
-
-def _seconds(header: str) -> float:
-    """Return the seconds that a Retry-After header asks for; 0 without one that can be read."""
-    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", header):
-        return float(header)
-    try:
-        at = email.utils.parsedate_to_datetime(header)
-    except (ValueError, TypeError):
-        return 0.0
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
 
 
 def _sha256(text: str) -> str:

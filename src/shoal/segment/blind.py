@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,13 @@ import polars as pl
 
 from shoal.data.histories import Histories
 from shoal.errors import MismatchError
-from shoal.evaluate.bootstrap import percentiles, resample
 from shoal.protocols import Encoder
 from shoal.seeding import generator
 from shoal.segment.ask import AskError, Chat
+from shoal.segment.judged import Blind, nothing, scored
 from shoal.segment.truth import NEW, OLD, about_items, eras_of, speaks_of_items, subject_of
 from shoal.segment.words import decades
-from shoal.tables import ITEM, NAME, SEGMENT, UNASSIGNED, USER
+from shoal.tables import ITEM, UNASSIGNED, USER
 
 MOST_USERS = 2_000
 ITEMS_EACH = 10
@@ -37,49 +36,6 @@ CHAT_USERS, CHAT_CALL = 200, 50
 """Users that a chat model judges, and in one call."""
 VERSION = "1"
 """Of the chat judge's prompt."""
-
-TABLE = {
-    SEGMENT: pl.Int32(),
-    NAME: pl.String(),
-    "users": pl.Int64(),
-    "score": pl.Float64(),
-    "low": pl.Float64(),
-    "high": pl.Float64(),
-    "chance": pl.Float64(),
-    "reason": pl.String(),
-}
-"""The columns of `Blind.table`."""
-
-
-@dataclass(frozen=True)
-class Blind:
-    """What a judge made of names.
-
-    Attributes
-    ----------
-    table : polars.DataFrame
-        segment, name, users (judged), score (share of them matched to this name, 0 to 1), low, high (95 % interval over
-        users), chance; one row a segment. Where score is null, `reason` says why.
-    score, low, high : float
-        Mean of the segments' scores, each segment weighing the same, with its interval; NaN where nothing was judged.
-    chance : float
-        1 / names that could be picked; NaN where there were fewer than two.
-    judge : str
-    """
-
-    table: pl.DataFrame
-    score: float
-    low: float
-    high: float
-    chance: float
-    judge: str = "embedding"
-
-    def line(self) -> str:
-        """Return the whole in one sentence."""
-        if np.isnan(self.score):
-            return "blind score: fewer than two names speak of items, so there is nothing to match"
-        above = "above chance" if self.low > self.chance else "not above chance"
-        return f"blind score {self.score:.2f} ({self.low:.2f} to {self.high:.2f}), chance {self.chance:.2f}: {above}"
 
 
 def halves(members: pl.DataFrame, *, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -165,14 +121,14 @@ def blind_scores(
     shown = histories.where(visible[histories.items])
     users = _users(segments, shown, choices, most_users, seed)
     if len(choices) < 2 or not len(users):
-        return _nothing(names, choices)
+        return nothing(names, choices)
     drawn, spoken = _drawn(shown, users, items_each, seed), [names[s] for s in choices]
     texts = [about_items(name) if years is None else subject_of(name) for name in spoken]
     likeness = _by_text(texts, vectors, shown, drawn, encoder)  # (judged, k)
     if years is not None:
         likeness = _scaled(likeness + _by_years(spoken, np.asarray(years, np.float64), drawn))
     picked = np.array(choices)[likeness.argmax(axis=1)]
-    return _scored(names, choices, segments[users], picked, draws, seed)
+    return scored(names, choices, segments[users], picked, draws, seed)
 
 
 def chat_scores(
@@ -204,15 +160,15 @@ def chat_scores(
     choices = choice_of(names)
     users = _users(segments, histories, choices, most_users, seed)
     if len(choices) < 2:
-        return _nothing(names, choices, judge="chat")
+        return nothing(names, choices, judge="chat")
     users = generator(seed, "blind chat").permutation(users)  # or a call would hold one segment alone
     shown = [[titles[item] for item in items] for items in _drawn(histories, users, items_each, seed)]
     parts = [_asked(names, choices, shown[i : i + CHAT_CALL], chat) for i in range(0, len(shown), CHAT_CALL)]
     picked = np.concatenate([np.zeros(0, np.int64), *parts])
     told = picked >= 0
     if not told.any():
-        return _nothing(names, choices, judge="chat")
-    return _scored(names, choices, segments[users[told]], np.array(choices)[picked[told]], draws, seed, judge="chat")
+        return nothing(names, choices, judge="chat")
+    return scored(names, choices, segments[users[told]], np.array(choices)[picked[told]], draws, seed, judge="chat")
 
 
 def choice_of(names: Mapping[int, str]) -> list[int]:
@@ -283,75 +239,6 @@ def years_of(items: pl.DataFrame) -> np.ndarray:
     return (
         items.select(ITEM).join(found, on=ITEM, how="left", maintain_order="left")["year"].fill_null(np.nan).to_numpy()
     )
-
-
-def _scored(
-    names: Mapping[int, str],
-    choices: list[int],
-    truth: np.ndarray,
-    picked: np.ndarray,
-    draws: int,
-    seed: int,
-    *,
-    judge: str = "embedding",
-) -> Blind:
-    chance = 1 / len(choices)
-    rows, sums = [], []
-    for s in sorted(set(names) - {UNASSIGNED}):
-        right = (picked[truth == s] == s).astype(np.float64)
-        if s not in choices:
-            rows.append(_row(s, names[s], reason="speaks of habits alone, which items do not show"))
-        elif not len(right):
-            rows.append(_row(s, names[s], chance=chance, reason="none of its users could be judged"))
-        else:
-            score, low, high, means = _interval(right, draws, seed)
-            rows.append(_row(s, names[s], len(right), score, low, high, chance))
-            sums.append(means)
-    table = pl.DataFrame(rows, schema=TABLE, orient="row")
-    low, high = _widened(np.mean(sums, axis=0), table)
-    return Blind(table, float(table["score"].mean()), low, high, chance, judge)  # type: ignore[arg-type]
-
-
-def _interval(right: np.ndarray, draws: int, seed: int) -> tuple[float, float, float, np.ndarray]:
-    """Return the share of ones, its 95 % interval by the bootstrap over users, and the resampled shares.
-
-    Where all are right, or none, a resample says nothing; the interval then ends where so extreme a result would come
-    in one of forty samples (Clopper and Pearson).
-    """
-    n = len(right)
-    means = resample(right[None, :], seed=seed, draws=draws)[0] / n
-    score, (low, high) = float(right.mean()), percentiles(means, 0.95)
-    edge = 0.025 ** (1 / n)
-    return score, edge if score == 1 else low, 1 - edge if score == 0 else high, means
-
-
-def _widened(means: np.ndarray, table: pl.DataFrame) -> tuple[float, float]:
-    """Return the interval of the mean over segments, for segments without spread no narrower than their own."""
-    low, high = percentiles(means, 0.95)
-    if means.std() < 1e-12:
-        return float(table["low"].mean()), float(table["high"].mean())  # type: ignore[arg-type]
-    return low, high
-
-
-def _row(
-    segment: int,
-    name: str,
-    users: int = 0,
-    score: float | None = None,
-    low: float | None = None,
-    high: float | None = None,
-    chance: float | None = None,
-    reason: str = "",
-) -> tuple[Any, ...]:
-    return segment, name, users, score, low, high, chance, reason
-
-
-def _nothing(names: Mapping[int, str], choices: list[int], judge: str = "embedding") -> Blind:
-    idle = "speaks of habits alone, which items do not show"
-    alone = "none could be judged" if len(choices) > 1 else "no other name to tell it from"
-    rows = [_row(s, names[s], reason=alone if s in choices else idle) for s in sorted(set(names) - {UNASSIGNED})]
-    nan = float("nan")
-    return Blind(pl.DataFrame(rows, schema=TABLE, orient="row"), nan, nan, nan, nan, judge)
 
 
 def _check(segments: np.ndarray, vectors: np.ndarray, histories: Histories, encoder: Encoder) -> None:

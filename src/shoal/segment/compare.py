@@ -15,11 +15,11 @@ from itertools import combinations
 
 import numpy as np
 import polars as pl
-from scipy.stats import norm
 
 from shoal.errors import ConfigError, NotEnoughDataError, UnknownIdError
 from shoal.seeding import generator
 from shoal.segment.contrast import log_odds
+from shoal.segment.effects import Drawn, cohen, false_discoveries, interval, moments, p_of
 from shoal.segment.measured import Means, Measured, Shares
 from shoal.tables import ITEM, SEGMENT, USER, check
 
@@ -32,10 +32,7 @@ FALSE = 0.05  # share of false discoveries
 SCREENED = 150  # labels of a part that are drawn for, by each pair: those that differ most; the others count as tested
 FEWEST_USERS = 20  # who must have a label, over all segments compared, for anything to be said of it
 LEAST_USERS = 10  # in each segment, for an interval over users
-GROUPS = 5_000  # with more users in a segment, so many groups of them are drawn: the spread stays the same
 HALF = 0.5  # Jeffreys: half a user more with a label, and half a user more without
-Z = float(norm.ppf(0.975))
-
 DIFFERENCES = {
     "part": pl.String(),
     "kind": pl.String(),
@@ -178,29 +175,6 @@ def _checked(members: pl.DataFrame, segments: Sequence[int], draws: int) -> list
     return chosen
 
 
-class Drawn:
-    """The users of a segment, and how often each is taken in each draw.
-
-    Parameters
-    ----------
-    users : (users,) int
-    draws : int
-    rng : numpy.random.Generator
-    """
-
-    def __init__(self, users: np.ndarray, draws: int, rng: np.random.Generator) -> None:
-        self.users, self.draws = users, draws
-        self._order = rng.permutation(len(users)) if len(users) > GROUPS else None
-        self._weights = rng.poisson(1.0, (draws, min(len(users), GROUPS))).astype(np.float32)
-
-    def sums(self, columns: np.ndarray) -> np.ndarray:
-        """Return the sums of columns (users, columns) in each draw, (draws, columns) float64."""
-        if self._order is not None:  # users are dealt into groups, and groups are drawn
-            edges = np.linspace(0, len(columns), GROUPS + 1).astype(np.int64)[:-1]
-            columns = np.add.reduceat(columns[self._order], edges, axis=0)
-        return (self._weights @ columns).astype(np.float64)
-
-
 def _shares(
     part: Shares, chosen: list[int], drawn: list[Drawn], stream: tuple[int, int]
 ) -> tuple[list[pl.DataFrame], int]:
@@ -256,32 +230,17 @@ def _logit(yes: np.ndarray, total: np.ndarray, more: np.ndarray, less: np.ndarra
 def _means(number: Means, chosen: list[int], drawn: list[Drawn]) -> list[pl.DataFrame]:
     """Compare a number, as far as it is known of enough users."""
     centre = float(np.nan_to_num(np.nanmean(number.values))) if np.isfinite(number.values).any() else 0.0
-    columns = [_moments(number.values[d.users] - centre) for d in drawn]
+    columns = [moments(number.values[d.users] - centre) for d in drawn]
     labels = pl.DataFrame({"kind": [number.kind], "label": [number.label], ITEM: pl.Series([None], dtype=pl.String)})
     found = []
     for a, b in combinations(range(len(chosen)), 2):
-        point = _cohen(*(columns[i].sum(0, keepdims=True, dtype=np.float64) for i in (a, b)))
+        point = cohen(*(columns[i].sum(0, keepdims=True, dtype=np.float64) for i in (a, b)))
         known = min(columns[i][:, 0].sum() for i in (a, b)) >= LEAST_USERS
         if known and np.isfinite(point).all():
-            each = _cohen(*(drawn[i].sums(columns[i]) for i in (a, b)))
+            each = cohen(*(drawn[i].sums(columns[i]) for i in (a, b)))
             shown = tuple(np.array([number.value(drawn[i].users)]) for i in (a, b))
             found.append(_rows(number.part, labels, (chosen[a], chosen[b]), shown, "d", point, each[:, None]))
     return found
-
-
-def _moments(values: np.ndarray) -> np.ndarray:
-    known = np.isfinite(values)
-    filled = np.where(known, values, 0.0)
-    return np.stack([known.astype(np.float64), filled, filled**2], axis=1)
-
-
-def _cohen(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return Cohen's d from number, sum and sum of squares, (draws, 3) each; NaN where nothing varies."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = [one[:, 1] / one[:, 0] for one in (a, b)]
-        squares = [one[:, 2] - one[:, 1] ** 2 / one[:, 0] for one in (a, b)]
-        spread = np.sqrt(np.maximum(squares[0] + squares[1], 0) / (a[:, 0] + b[:, 0] - 2))
-        return (means[0] - means[1]) / np.where(spread > 1e-9, spread, np.nan)
 
 
 def _rows(
@@ -293,7 +252,7 @@ def _rows(
     effect: np.ndarray,
     draws: np.ndarray,
 ) -> pl.DataFrame:
-    low, high = _ends(draws)
+    low, high = interval(draws)
     return pl.DataFrame(
         {
             "part": [part] * len(labels),
@@ -306,21 +265,9 @@ def _rows(
             "effect": effect,
             "low": low,
             "high": high,
-            "p": _p(effect, low, high),
+            "p": p_of(effect, low, high),
         }
     )
-
-
-def _ends(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bounds of the middle 95 % of each column; draws in which nothing varied are left out."""
-    whole = np.isfinite(draws).all()
-    low, high = (np.quantile if whole else np.nanquantile)(np.ascontiguousarray(draws.T), (0.025, 0.975), axis=1)
-    return low, high
-
-
-def _p(effect: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    half = np.maximum(np.where(effect > 0, effect - low, high - effect), 1e-12)
-    return 2 * norm.sf(np.abs(effect) / half * Z)
 
 
 def _decided(rows: list[pl.DataFrame], tested: int) -> pl.DataFrame:
@@ -330,17 +277,8 @@ def _decided(rows: list[pl.DataFrame], tested: int) -> pl.DataFrame:
     table = pl.concat(rows)
     near = pl.when(pl.col("effect") > 0).then("low").otherwise(-pl.col("high")).clip(0)
     smallest = pl.when(pl.col("measure") == "d").then(SMALL).otherwise(SMALL_ODDS)
-    table = table.with_columns(q=pl.Series(_false_discoveries(table["p"].to_numpy(), tested)), strength=near / smallest)
+    table = table.with_columns(q=pl.Series(false_discoveries(table["p"].to_numpy(), tested)), strength=near / smallest)
     table = table.with_columns(matters=(pl.col("strength") >= 1) & (pl.col("q") <= FALSE))
     keys = ["part", "kind", "label", ITEM, "first", "second"]
     table = table.sort("matters", "strength", *keys, descending=[True, True, *[False] * len(keys)])
     return table.select(pl.col(c).cast(t) for c, t in DIFFERENCES.items())
-
-
-def _false_discoveries(p: np.ndarray, tested: int) -> np.ndarray:
-    """Return q after Benjamini and Hochberg; what was tested and is not in `p` had p = 1."""
-    order = np.argsort(p, kind="stable")
-    raw = p[order] * max(tested, len(p)) / np.arange(1, len(p) + 1)
-    q = np.empty_like(p)
-    q[order] = np.minimum(np.minimum.accumulate(raw[::-1])[::-1], 1.0)
-    return q

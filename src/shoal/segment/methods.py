@@ -21,14 +21,14 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from shoal.errors import MissingExtraError
-from shoal.segment.spherical import Clusters, by_size, cluster, nearest, unit
+from shoal.segment.freeze import Found, count_of, frozen, large, largest
+from shoal.segment.spherical import Clusters, cluster
 
 Grouping = Callable[[np.ndarray, int, np.random.Generator], Clusters]
 """`(rows, n, rng)` to a clustering; rows are (users, width), one or more, of length one or zero."""
@@ -36,6 +36,7 @@ Grouping = Callable[[np.ndarray, int, np.random.Generator], Clusters]
 SAMPLE = 10_000  # users looked at, at most
 SAMPLE_DENSE = 5_000  # by HDBSCAN, which holds the distance of each pair: 200 MB in float64
 STARTS, ROUNDS = 3, 50  # of k-means
+TRIES = 10  # starts where the groups are used or compared: fewer end in different places for the same users
 EM_ROUNDS = 200
 RIDGE = 0.001  # added to the variance along each axis, as a share of their mean
 NEIGHBORS = 15  # of each user in the graph; and how many make a place dense
@@ -44,16 +45,6 @@ CHEAP, DEAR = 2.0**-10, 2.0**10  # resolutions looked at
 HALVINGS = 12  # of the interval of resolutions
 LEAST_CLUSTER = 5  # users
 BETWEEN = 4  # sizes tried between one that gives too few clusters and half of it, which gives too many
-NOWHERE = -1  # of a row that is in no group
-
-
-@dataclass(frozen=True)
-class _Found:
-    """The group of each row, `NOWHERE` for none, and how the search for it went."""
-
-    labels: np.ndarray
-    n_iter: int = 0
-    converged: bool = True
 
 
 def kmeans(rows: np.ndarray, n: int, rng: np.random.Generator) -> Clusters:
@@ -71,7 +62,7 @@ def mixture(rows: np.ndarray, n: int, rng: np.random.Generator) -> Clusters:
     axis, so that fewer users than axes do not make it collapse. At most `n` centres: a component that is the likeliest
     for no row has none.
     """
-    return _frozen(rows, n, rng, _mixture)
+    return frozen(rows, n, rng, _mixture, at_most=SAMPLE)
 
 
 def leiden(rows: np.ndarray, n: int, rng: np.random.Generator) -> Clusters:
@@ -95,7 +86,7 @@ def leiden(rows: np.ndarray, n: int, rng: np.random.Generator) -> Clusters:
        Reports 9, 2019.
     """
     igraph = _igraph()
-    return _frozen(rows, n, rng, lambda rows, n, rng: _leiden(igraph, rows, n, rng))
+    return frozen(rows, n, rng, lambda rows, n, rng: _leiden(igraph, rows, n, rng), at_most=SAMPLE)
 
 
 def hdbscan(rows: np.ndarray, n: int, rng: np.random.Generator) -> Clusters:
@@ -114,60 +105,20 @@ def hdbscan(rows: np.ndarray, n: int, rng: np.random.Generator) -> Clusters:
     ----------
     .. [1] Campello, Moulavi and Sander, "Density-based clustering based on hierarchical density estimates", PAKDD 2013.
     """
-    return _frozen(rows, n, rng, _hdbscan, at_most=SAMPLE_DENSE)
+    return frozen(rows, n, rng, _hdbscan, at_most=SAMPLE_DENSE)
 
 
 METHODS: dict[str, Grouping] = {"kmeans": kmeans, "mixture": mixture, "leiden": leiden, "hdbscan": hdbscan}
 
 
-def of_labels(rows: np.ndarray, labels: np.ndarray, *, n_iter: int = 0, converged: bool = True) -> Clusters:
-    """Freeze any grouping: the mean direction of each group becomes a centre, each row goes to the nearest.
-
-    Centres that are nearest to no row are left out, so there may be fewer than groups. A group whose rows cancel out
-    has its first row as centre; without any group, everyone is one. A row of zeros is in none.
-
-    Parameters
-    ----------
-    rows : numpy.ndarray
-        (rows, width), one or more, of length one or zero.
-    labels : numpy.ndarray
-        (rows,) the group of each row by any numbers; below 0 for none.
-    n_iter, converged : int, bool
-        How the search for the groups went; told on.
-    """
-    labels = np.where(rows.any(axis=1), labels, NOWHERE)
-    groups = [labels == one for one in np.unique(labels[labels >= 0])]
-    centers = np.stack([_direction(rows[group]) for group in groups] or [_direction(rows)])
-    near, cosine = nearest(rows, centers)
-    order = by_size(near, len(centers))
-    order = order[: len(np.unique(near))]
-    rank = np.zeros(len(centers), np.int32)
-    rank[order] = np.arange(len(order))
-    return Clusters(centers[order], rank[near], float(np.sum(1 - cosine.astype(np.float64))), n_iter, converged)
+def grouped(rows: np.ndarray, n: int, rng: np.random.Generator, method: str, *, rounds: int = 100) -> Clusters:
+    """Group by a method of `METHODS`; by k-means with ten starts instead of three, of at most `rounds` rounds each."""
+    if method == "kmeans":
+        return cluster(rows, n, rng, n_init=TRIES, max_iter=rounds)
+    return METHODS[method](rows, n, rng)
 
 
-def _direction(rows: np.ndarray) -> np.ndarray:
-    mean = unit(rows.mean(axis=0, dtype=np.float64)[None])[0].astype(rows.dtype)
-    return mean if mean.any() else rows[rows.any(axis=1).argmax()]
-
-
-def _frozen(
-    rows: np.ndarray, n: int, rng: np.random.Generator, find: Callable[..., _Found], *, at_most: int = SAMPLE
-) -> Clusters:
-    """Let `find` group a sample of the rows that point somewhere, and freeze what it finds."""
-    picked = np.flatnonzero(rows.any(axis=1))
-    if len(picked) > at_most:
-        picked = np.sort(rng.choice(picked, at_most, replace=False))
-    labels = np.full(len(rows), NOWHERE)
-    if n < 2 or len(picked) <= n:  # nothing to look for
-        labels[picked] = 0 if n < 2 else np.arange(len(picked))
-        return of_labels(rows, labels)
-    found = find(rows[picked], n, rng)
-    labels[picked] = found.labels
-    return of_labels(rows, labels, n_iter=found.n_iter, converged=found.converged)
-
-
-def _mixture(rows: np.ndarray, n: int, rng: np.random.Generator) -> _Found:
+def _mixture(rows: np.ndarray, n: int, rng: np.random.Generator) -> Found:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
@@ -192,10 +143,10 @@ def _mixture(rows: np.ndarray, n: int, rng: np.random.Generator) -> _Found:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # `converged` says so
         labels = model.fit_predict(wide)
-    return _Found(labels, int(model.n_iter_), bool(model.converged_))
+    return Found(labels, int(model.n_iter_), bool(model.converged_))
 
 
-def _leiden(igraph: Any, rows: np.ndarray, n: int, rng: np.random.Generator) -> _Found:
+def _leiden(igraph: Any, rows: np.ndarray, n: int, rng: np.random.Generator) -> Found:
     ties = _ties(rows)
     graph = igraph.Graph(n=len(rows), edges=np.column_stack(ties.coords).tolist())
     seed, weights, looks = int(rng.integers(2**31)), ties.data.tolist(), itertools.count(1)
@@ -206,10 +157,10 @@ def _leiden(igraph: Any, rows: np.ndarray, n: int, rng: np.random.Generator) -> 
         n_iter = next(looks)
         with _drawing(igraph, seed):
             found = graph.community_leiden("modularity", weights=weights, resolution=resolution, n_iterations=-1)
-        return _large(np.asarray(found.membership), max(2, math.ceil(min(LEAST_SHARE, 0.5 / n) * len(rows))))
+        return large(np.asarray(found.membership), max(2, math.ceil(min(LEAST_SHARE, 0.5 / n) * len(rows))))
 
     labels = _resolve(at, n)
-    return _Found(_largest(labels, n), n_iter, _count(labels) == n)
+    return Found(largest(labels, n), n_iter, count_of(labels) == n)
 
 
 def _resolve(at: Callable[[float], np.ndarray], n: int) -> np.ndarray:
@@ -220,18 +171,18 @@ def _resolve(at: Callable[[float], np.ndarray], n: int) -> np.ndarray:
     """
     low = high = CHEAP
     best = at(high)
-    while _count(best) < n and high < DEAR:
+    while count_of(best) < n and high < DEAR:
         low, high = high, 2 * high
-        best = max(best, at(high), key=_count)
+        best = max(best, at(high), key=count_of)
     for _ in range(HALVINGS):
-        if _count(best) <= n or low == high:
+        if count_of(best) <= n or low == high:
             break
         middle = math.sqrt(low * high)
         found = at(middle)
-        if _count(found) < n:
+        if count_of(found) < n:
             low = middle
         else:
-            high, best = middle, min(best, found, key=_count)
+            high, best = middle, min(best, found, key=count_of)
     return best
 
 
@@ -266,7 +217,7 @@ def _drawing(igraph: Any, seed: int) -> Iterator[None]:
         igraph.set_random_number_generator(random)
 
 
-def _hdbscan(rows: np.ndarray, n: int, rng: np.random.Generator) -> _Found:
+def _hdbscan(rows: np.ndarray, n: int, rng: np.random.Generator) -> Found:
     from sklearn.cluster import HDBSCAN
 
     tries: dict[int, np.ndarray] = {}
@@ -281,7 +232,7 @@ def _hdbscan(rows: np.ndarray, n: int, rng: np.random.Generator) -> _Found:
             copy=True,
         )
         tries[size] = model.fit_predict(rows)
-        return _count(tries[size])
+        return count_of(tries[size])
 
     size = max(len(rows) // n, LEAST_CLUSTER)
     while (found := count(size)) < n and size // 2 >= LEAST_CLUSTER:
@@ -296,22 +247,8 @@ def _hdbscan(rows: np.ndarray, n: int, rng: np.random.Generator) -> _Found:
     return _chosen(list(tries.values()), n)
 
 
-def _chosen(tries: list[np.ndarray], n: int) -> _Found:
+def _chosen(tries: list[np.ndarray], n: int) -> Found:
     """Return that with `n` groups, else the most below, else the `n` largest of the fewest above, else none."""
-    counts = [_count(labels) for labels in tries]
+    counts = [count_of(labels) for labels in tries]
     best = min(range(len(tries)), key=lambda i: (counts[i] == 0, counts[i] != n, counts[i] > n, abs(counts[i] - n)))
-    return _Found(_largest(tries[best], n), len(tries), counts[best] == n)
-
-
-def _count(labels: np.ndarray) -> int:
-    return len(np.unique(labels[labels >= 0]))
-
-
-def _large(labels: np.ndarray, least: int) -> np.ndarray:
-    """Return the labels with groups of fewer than `least` rows put nowhere."""
-    return np.where(np.bincount(labels)[labels] >= least, labels, NOWHERE)
-
-
-def _largest(labels: np.ndarray, n: int) -> np.ndarray:
-    """Return the labels with all but the `n` largest groups put nowhere."""
-    return np.where(np.isin(labels, by_size(labels[labels >= 0], labels.max() + 1)[:n]), labels, NOWHERE)
+    return Found(largest(tries[best], n), len(tries), counts[best] == n)

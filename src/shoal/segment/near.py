@@ -18,8 +18,9 @@ import numpy as np
 import polars as pl
 
 from shoal.seeding import generator
-from shoal.segment.choose import GOOD, MODERATE, NOTHING, Choice, Evidence, Trial, choose, least_users, measure, sampled
+from shoal.segment.choose import Choice, choose, least_users
 from shoal.segment.spherical import TOL, Clusters, improve, seed_centers, unit
+from shoal.segment.trial import GOOD, MODERATE, NOTHING, Evidence, Trial, measure, sampled
 from shoal.tables import UNASSIGNED
 
 CLEARLY = 0.1

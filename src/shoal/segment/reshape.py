@@ -12,8 +12,8 @@ import numpy as np
 
 from shoal.errors import NotEnoughDataError
 from shoal.seeding import generator
-from shoal.segment.cluster import Segmentation
 from shoal.segment.parts import Parts
+from shoal.segment.segmentation import Segmentation
 from shoal.segment.spherical import cluster, unit
 
 

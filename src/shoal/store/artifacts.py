@@ -13,15 +13,11 @@ then renamed; what stands in its place is replaced only if it is a run folder to
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
-import re
 import shutil
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,11 +26,11 @@ import numpy as np
 import polars as pl
 
 from shoal.errors import StoreError
+from shoal.store import files
+from shoal.store.files import MANIFEST
 
 FORMAT = 1
 """Goes up whenever an older shoal could not read the folder, or would read it wrongly."""
-MANIFEST = "manifest.json"
-
 BESIDE = ("report.html", "training.jsonl")
 """Files that may be written into a run folder later, and go when the run is replaced."""
 
@@ -49,8 +45,6 @@ class Kind:
 
 RUN = Kind("run", "shoal fit")
 MODEL = Kind("model", "shoal finetune")
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -111,7 +105,7 @@ def save(
     parents = [p for p in part.parents if not p.exists()]
     try:
         part.mkdir(parents=True)
-        for name, write in _writers(tables or {}, tensors or {}, documents or {}):
+        for name, write in files.writers(tables or {}, tensors or {}, documents or {}):
             write(part / name)
         _seal(part, dict(manifest or {}), kind)
         _put_in_place(part, folder, kind)
@@ -148,19 +142,19 @@ def amend(
     head, before = _manifest_of(folder, kind), (folder / MANIFEST).read_bytes()
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
     try:
-        shutil.copytree(folder, part, symlinks=True, copy_function=_link)
-        for name, write in _writers(tables or {}, tensors or {}, documents or {}):
+        shutil.copytree(folder, part, symlinks=True, copy_function=files.link)
+        for name, write in files.writers(tables or {}, tensors or {}, documents or {}):
             (part / name).unlink(missing_ok=True)  # a link: writing into it would change the old file
             write(part / name)
-            _to_disk(part / name)
-            head["files"][name] = _seen(part / name)
+            files.to_disk(part / name)
+            head["files"][name] = files.seen(part / name)
         (part / MANIFEST).unlink()
-        _write_json(head | {"files": dict(sorted(head["files"].items()))}, "manifest", part / MANIFEST)
-        _to_disk(part / MANIFEST)
-        _to_disk(part)
+        files.write_json(head | {"files": dict(sorted(head["files"].items()))}, "manifest", part / MANIFEST)
+        files.to_disk(part / MANIFEST)
+        files.to_disk(part)
         if (folder / MANIFEST).read_bytes() != before:
             raise StoreError(f"{folder} was changed by another program meanwhile. Do it again.")
-        _swap(part, folder)
+        files.swap(part, folder)
     except (OSError, pl.exceptions.PolarsError) as error:
         why = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise StoreError(f"{folder} cannot be written: {why}. Free some space or give another path.") from error
@@ -183,11 +177,11 @@ def load(folder: str | Path, kind: Kind = RUN, *, only: Collection[str] | None =
     for name, expected in head["files"].items():
         if only is not None and Path(name).stem not in only:
             continue
-        path = _checked_file(folder, name, expected)
+        path = files.checked_file(folder, name, expected)
         if path.suffix == ".parquet":
             found.tables[path.stem] = pl.read_parquet(path)
         elif path.suffix == ".safetensors":
-            found.tensors[path.stem] = _read_tensors(path)
+            found.tensors[path.stem] = files.read_tensors(path)
         else:
             found.documents[path.stem] = json.loads(path.read_text(encoding="utf-8"))
     return found
@@ -202,10 +196,10 @@ def load_document(folder: str | Path, name: str, kind: Kind = RUN) -> Any:
         See `load`.
     """
     head = _manifest_of(Path(folder), kind)
-    file = _file_name(name, ".json")
+    file = files.file_name(name, ".json")
     if file not in head["files"]:
         return None
-    return json.loads(_checked_file(Path(folder), file, head["files"][file]).read_text(encoding="utf-8"))
+    return json.loads(files.checked_file(Path(folder), file, head["files"][file]).read_text(encoding="utf-8"))
 
 
 def is_run_folder(folder: str | Path, kind: Kind = RUN) -> bool:
@@ -239,115 +233,24 @@ def check_place(folder: str | Path, kind: Kind = RUN) -> None:
 
 
 def _own_files(folder: Path) -> set[str]:
-    files = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("files")
-    return {MANIFEST, *BESIDE, *(files if isinstance(files, dict) else ())}
-
-
-def _writers(
-    tables: Mapping[str, pl.DataFrame],
-    tensors: Mapping[str, Mapping[str, np.ndarray]],
-    documents: Mapping[str, Any],
-) -> Iterator[tuple[str, Callable[[Path], object]]]:
-    """Yield each file's name and what writes it."""
-    for name, table in tables.items():
-        yield _file_name(name, ".parquet"), partial(_write_table, table)
-    for name, group in tensors.items():
-        yield _file_name(name, ".safetensors"), partial(_write_tensors, name, group)
-    for name, document in documents.items():
-        yield _file_name(name, ".json"), partial(_write_json, document, f"document {name}")
-
-
-def _file_name(name: str, suffix: str) -> str:
-    if not _NAME.fullmatch(name) or name + suffix == MANIFEST:
-        raise StoreError(f"{name!r} cannot name a part of a run folder. Use letters, digits, '_', '-' and '.'.")
-    return name + suffix
-
-
-def _write_table(table: pl.DataFrame, path: Path) -> None:
-    table.with_columns(pl.col(pl.Categorical).cast(pl.String)).write_parquet(path)
-
-
-def _write_tensors(name: str, group: Mapping[str, np.ndarray], path: Path) -> None:
-    from safetensors.numpy import save as to_bytes
-
-    arrays = {key: np.ascontiguousarray(array).reshape(np.shape(array)) for key, array in group.items()}
-    for key, array in arrays.items():
-        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-            raise StoreError(
-                f"{name}.{key} holds {array.dtype}, which a run folder cannot keep. Turn it into bool, integers or "
-                "floats of at most 64 bits."
-            )
-    # safetensors is little-endian; an array that is not would come back as other numbers
-    path.write_bytes(to_bytes({k: a.astype(a.dtype.newbyteorder("<"), copy=False) for k, a in arrays.items()}))
-
-
-def _read_tensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
-
-    arrays: dict[str, np.ndarray] = load_file(path)
-    return arrays
-
-
-def _write_json(value: Any, what: str, path: Path) -> None:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"The {what} cannot be written as JSON: {error}.") from None
-    path.write_text(text, encoding="utf-8")
+    listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("files")
+    return {MANIFEST, *BESIDE, *(listed if isinstance(listed, dict) else ())}
 
 
 def _seal(part: Path, manifest: dict[str, Any], kind: Kind) -> None:
     """Write the manifest, last of all, and bring every file to the disk itself."""
-    files = {path.name: _seen(path) for path in sorted(part.iterdir())}
-    head = {"kind": f"shoal {kind.name}", "format": FORMAT, "shoal": version("shoal"), "files": files, "run": manifest}
-    _write_json(head, "manifest", part / MANIFEST)
+    listed = {path.name: files.seen(path) for path in sorted(part.iterdir())}
+    head = {"kind": f"shoal {kind.name}", "format": FORMAT, "shoal": version("shoal"), "files": listed, "run": manifest}
+    files.write_json(head, "manifest", part / MANIFEST)
     for path in part.iterdir():
-        _to_disk(path)
-    _to_disk(part)
-
-
-def _seen(path: Path) -> dict[str, Any]:
-    return {"sha256": _sha256(path), "bytes": path.stat().st_size}
-
-
-def _link(source: str, target: str) -> None:
-    """Link a file; where the system cannot, copy it."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def _to_disk(path: Path) -> None:
-    """Sync a file or folder; systems that cannot open a folder go without."""
-    flags = os.O_RDONLY if path.is_dir() or os.name != "nt" else os.O_RDWR
-    try:
-        handle = os.open(path, flags)
-    except PermissionError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        files.to_disk(path)
+    files.to_disk(part)
 
 
 def _put_in_place(part: Path, folder: Path, kind: Kind) -> None:
-    """Rename `part` to `folder`; an old run steps aside first, and comes back if that fails."""
+    """Rename `part` to `folder`, if nothing of somebody else's stands there."""
     check_place(folder, kind)  # something may have come while we wrote
-    _swap(part, folder)
-
-
-def _swap(part: Path, folder: Path) -> None:
-    aside = part.with_suffix(".old")
-    try:
-        if folder.exists():
-            folder.rename(aside)
-        part.rename(folder)
-        _to_disk(folder.parent)
-    finally:
-        if aside.exists() and not folder.exists():
-            aside.rename(folder)
-        shutil.rmtree(aside, ignore_errors=True)
+    files.swap(part, folder)
 
 
 def _manifest_of(folder: Path, kind: Kind) -> dict[str, Any]:
@@ -359,7 +262,7 @@ def _manifest_of(folder: Path, kind: Kind) -> dict[str, Any]:
     try:
         head = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _damage(folder, MANIFEST, f"cannot be read ({error})") from None
+        raise files.damage(folder, MANIFEST, f"cannot be read ({error})") from None
     if not isinstance(head, dict) or head.get("kind") != f"shoal {kind.name}":
         raise StoreError(f"{folder} is not a {what}: its {MANIFEST} is another program's. {wrote}")
     if not isinstance(head.get("format"), int) or head["format"] > FORMAT:
@@ -368,27 +271,5 @@ def _manifest_of(folder: Path, kind: Kind) -> dict[str, Any]:
             f"{FORMAT}. Install a newer shoal, or fit again."
         )
     if not isinstance(head.get("files"), dict) or not isinstance(head.get("run"), dict) or "shoal" not in head:
-        raise _damage(folder, MANIFEST, "lacks a part")
+        raise files.damage(folder, MANIFEST, "lacks a part")
     return head
-
-
-def _checked_file(folder: Path, name: str, expected: Any) -> Path:
-    path = folder / name
-    if Path(name).name != name or path.suffix not in (".parquet", ".safetensors", ".json"):
-        raise _damage(folder, MANIFEST, f"names a file that cannot be ours, {name!r}")
-    if not path.is_file():
-        raise _damage(folder, name, "is missing")
-    if path.stat().st_size != expected["bytes"]:
-        raise _damage(folder, name, f"has {path.stat().st_size:,} bytes instead of {expected['bytes']:,}")
-    if _sha256(path) != expected["sha256"]:
-        raise _damage(folder, name, "has been changed")
-    return path
-
-
-def _damage(folder: Path, name: str, what: str) -> StoreError:
-    return StoreError(f"The run folder {folder} is damaged: {name} {what}. Copy it again, or fit again.")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

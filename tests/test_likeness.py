@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shoal.alike import found_again, hide, nearness, tastes
 from shoal.data.histories import Histories
+from shoal.likeness import found_again, hide, nearness, tastes
 
 
 def pasts(*users, times=True) -> Histories:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from shoal.reasons import BY_MODEL, SHARES, Shares
+from shoal.shares import BY_MODEL, SHARES, Shares
 
 
 def words(**parts) -> str:
