@@ -27,7 +27,7 @@ from shoal.judgement import Judgement
 from shoal.learn import Around, learn
 from shoal.learnt import Learnt, sorted_ids
 from shoal.progress import progress
-from shoal.tables import ITEM, USER
+from shoal.tables import ITEM, SEGMENT, USER
 
 LEARNT_FROM = ("train", "items", "users")
 
@@ -86,7 +86,7 @@ def fingerprint(folder: Path, about: dict[str, Any], config: Config) -> str:
 
 def remember(learnt: Learnt, seconds: float, place: Path) -> None:
     """Keep a fit as a run that nobody has described or judged."""
-    none = pl.DataFrame()
+    none = pl.DataFrame(schema={SEGMENT: pl.Int32()})
     judgement = Judgement("", 0, none, none, none)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     about = {"learnt": learnt.story, "fit seconds": seconds, "peak GB": peak}

@@ -32,7 +32,7 @@ from shoal.recommend.item_item import ItemItem
 from shoal.recommend.liked import Liked
 from shoal.recommend.popularity import Popularity
 from shoal.recommend.several import Several
-from shoal.recommend.text import Text, TextMap
+from shoal.recommend.text import SMOOTHED, Text, TextMap
 from shoal.recommend.walks import Walks
 from shoal.segment.segmentation import Segmentation
 from shoal.store import artifacts
@@ -77,7 +77,8 @@ def tensors(learnt: Learnt) -> Tensors:
     }
     if "walks" in learnt.models:  # not in a run of before
         found["walks"] = _walks(learnt.models).tensors()
-    if (words := _map(learnt.models).words) is not None:
+    cold = _cold_map(learnt.models)
+    if (words := cold.words) is not None and cold.trust:
         found["words"] = {"data": words.data, "indices": words.indices, "starts": words.indptr}
         found["words"]["shape"] = np.array(words.shape)
     if learnt.rater is not None:
@@ -98,7 +99,7 @@ def document(learnt: Learnt) -> dict[str, Any]:
         "values": {"mean": values.mean, "spread": values.spread, "log": values.log},
         "item_item": {name: getattr(everyone, name) for name in ("l2", "dropout", "power", "positive", "max_items")},
         "factors": factors.document(),
-        "text": {"trust": _map(learnt.models).trust, "l2": _map(learnt.models).l2},
+        "text": {name: getattr(_cold_map(learnt.models), name) for name in ("trust", "l2", "max_items")},
         "half_life_days": trending.model.half_life_days if isinstance(trending, Liked) else None,  # type: ignore[attr-defined]
         "blend": [m.name for m in learnt.blend.models],
         "verdicts": [asdict(v) for v in local.verdicts_],
@@ -194,9 +195,10 @@ def _models(
     models |= {"item_item": Liked(everyone, sight), "factors": Liked(factors, sight), "sequence": learnt.sequence}
     if "walks" in told:  # runs of before have none
         models["walks"] = Walks(**told["walks"]).restore(kept.tensors["walks"])
-    words = _words(kept.tensors["words"]) if "words" in kept.tensors else None  # runs of before have none
+    words = _words(kept.tensors["words"]) if "words" in kept.tensors else None
     teachers = [models["item_item"], models["factors"]]
-    models["text"] = Text(matrix, teachers, words, **told.get("text", {})).fit(everything)
+    of_text = told.get("text", {"max_items": SMOOTHED})  # runs of before told cold items like warm ones
+    models["text"] = Text(matrix, teachers, words, **of_text).fit(everything)
 
     segmentation, users = learnt.segmentation, learnt.users
 
@@ -223,7 +225,7 @@ def _walks(models: dict[str, Recommender]) -> Walks:
     return model
 
 
-def _map(models: dict[str, Recommender]) -> TextMap:
+def _cold_map(models: dict[str, Recommender]) -> TextMap:
     model = models["text"]
     assert isinstance(model, Text)
     return model.map

@@ -13,6 +13,7 @@ from shoal.data.synthetic import planted_world
 from shoal.errors import ConfigError, LeakageError, NotEnoughDataError, StoreError, TableError, UnknownIdError
 from shoal.pipeline import fit, load
 from shoal.progress import Progress
+from shoal.store import artifacts
 from shoal.tables import AT, ITEM, RATING, SEGMENT, STRENGTH, USER, WEIGHT
 
 pytestmark = pytest.mark.xdist_group("journey")
@@ -172,11 +173,29 @@ def test_a_run_that_was_kept_says_the_same(run, kept):
     assert again.manifest["data"] == run.manifest["data"]
 
 
-def test_words_of_items_and_how_much_they_are_trusted_are_kept(run, kept):
-    own, other = (one.learnt.models["text"].map for one in (run, load(kept)))
+def test_terms_of_items_and_how_much_they_are_trusted_are_kept_where_they_are(run, tmp_path):
+    own = run.learnt.models["text"].map
+    before = (own.trust, own.l2)
     assert own.words.nnz > 0
-    assert (own.words != other.words).nnz == 0
-    assert (own.trust, own.l2) == (other.trust, other.l2)
+    try:
+        own.trusting(0.25, 0.3)
+        other = load(run.save(tmp_path / "trusted")).learnt.models["text"].map
+        assert (other.trust, other.l2, other.max_items) == (0.25, 0.3, own.max_items)
+        assert (own.words != other.words).nnz == 0
+        own.trusting(0.0, 1.0)
+        assert load(run.save(tmp_path / "not trusted")).learnt.models["text"].map.words is None
+    finally:
+        own.trusting(*before)
+
+
+def test_a_run_of_before_tells_cold_items_as_it_did(run, kept, tmp_path):
+    found = artifacts.load(kept)
+    documents = found.documents | {"learnt": {k: v for k, v in found.documents["learnt"].items() if k != "text"}}
+    tensors = {name: group for name, group in found.tensors.items() if name != "words"}
+    folder = tmp_path / "before"
+    artifacts.save(folder, tables=found.tables, tensors=tensors, documents=documents, manifest=found.manifest)
+    old = load(folder).learnt.models["text"].map
+    assert (old.words, old.trust, old.l2, old.max_items) == (None, 0.0, 1.0, 4_000)
 
 
 def test_a_run_of_before_which_has_no_walks_is_kept_again(kept, tmp_path):

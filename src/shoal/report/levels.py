@@ -81,7 +81,7 @@ def position(segments: pl.DataFrame, segment: int) -> int:
 
 
 def inner_position(segments: pl.DataFrame, subsegments: pl.DataFrame, segment: int) -> int:
-    """Return where a subsegment stands: after all segments, so that the first 36 groups of both levels look different."""
+    """Return where a subsegment stands: after all segments; the first 36 of both look different."""
     return len(_known(segments)) + subsegments[SEGMENT].to_list().index(segment)
 
 
