@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
@@ -20,13 +20,17 @@ from sklearn.tree import DecisionTreeClassifier
 
 DEEPEST = 3  # splits above a leaf, which are bounds in a conjunction
 LEAST_LEAF = 5  # users
-DIGITS = 2  # significant ones of a bound
+OF_IT = 0.25  # share of the users inside, more than which no leaf needs
+DIGITS = 2  # significant ones of a bound, or more where these would send other users its way
+ALIKE, ALIKE_INSIDE = 0.99, 0.95
+"""Shares of the learners, and of those inside, who lie on the same side of a bound when it is rounded."""
 WORTH = 0.03
 """F1 that a longer rule must bring more. On MovieLens 1M and Last.fm rules then have 2.1 bounds instead of 3.1, and on
 users whom they were not learnt from an F1 that is lower by .01."""
 FOLDS = 3
 
-Unit = Literal["share", "whole", "number", "truth"]
+Unit = Literal["share", "whole", "days", "number", "truth"]
+BIGGEST = 1e30  # of which a tree can take many: it adds them up as float32
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Fact:
     text : str
         As a rule writes it: ``share("Horror")``, ``event_count``, ``gender == "F"``.
     unit : str
-        ``share`` (0 to 1), ``whole`` (whole numbers), ``number``, ``truth`` (1 or 0).
+        ``share`` (0 to 1), ``whole`` (whole numbers), ``days``, ``number``, ``truth`` (1 or 0).
     otherwise : str
         How a rule writes that a truth does not hold; empty for numbers.
     """
@@ -72,9 +76,10 @@ def grow(values: np.ndarray, inside: np.ndarray, *, balanced: bool) -> DecisionT
     balanced : bool
         Weigh users inside and outside alike, which makes larger leaves of a small segment.
     """
+    least = min(len(inside) // 200, int(OF_IT * inside.sum()))
     tree = DecisionTreeClassifier(
         max_depth=DEEPEST,
-        min_samples_leaf=max(LEAST_LEAF, len(inside) // 200),
+        min_samples_leaf=max(LEAST_LEAF, least),
         class_weight="balanced" if balanced else None,
         random_state=0,
     )
@@ -107,21 +112,52 @@ def tightest(path: Sequence[Bound]) -> Conjunction:
     return tuple(kept.values())
 
 
-def rounded(path: Conjunction, facts: Sequence[Fact]) -> Conjunction:
-    """Return the same with limits that one can read: shares to .01, others to two digits."""
-    return tightest([Bound(b.column, b.above, readable(b.limit, facts[b.column].unit)) for b in path])
+def rounded(path: Conjunction, facts: Sequence[Fact], values: np.ndarray, inside: np.ndarray) -> Conjunction:
+    """Return the same with limits that one can read: shares to .01, others to as many digits as they need.
+
+    Two digits do for most; a year of birth needs four, or everyone would be older.
+
+    Parameters
+    ----------
+    path : Conjunction
+    facts : sequence of Fact
+    values : (users, facts) float64
+        Of the users whom the path was learnt from: at least 99 of 100 stay on their side of each limit.
+    inside : (users,) bool
+        So do at least 95 of 100 of these.
+    """
+    limits = [_short(b.limit, facts[b.column].unit, values[:, b.column], inside) for b in path]
+    return tightest([replace(b, limit=limit) for b, limit in zip(path, limits, strict=True)])
 
 
-def readable(limit: float, unit: Unit) -> float:
-    """Return a limit with two significant digits, shares with two decimals; of whole numbers the next below."""
+def _short(limit: float, unit: Unit, column: np.ndarray, inside: np.ndarray) -> float:
+    """Return a limit with the fewest digits that send users the way that the limit does; a missing value goes none."""
+    known, told = ~np.isnan(column), readable(limit, unit)
+    for digits in range(DIGITS + 1, 16) if unit not in ("truth", "share") else ():
+        moved = (column > told) != (column > limit)
+        few = moved.sum() <= (1 - ALIKE) * known.sum()
+        if few and (moved & inside).sum() <= (1 - ALIKE_INSIDE) * (known & inside).sum():
+            break
+        told = readable(limit, unit, digits)
+    return told
+
+
+def readable(limit: float, unit: Unit, digits: int = DIGITS) -> float:
+    """Return a limit with some significant digits, shares with two decimals; of whole numbers the next below.
+
+    Days are whole ones, but for the first two.
+    """
     if unit == "truth":
         return 0.5
     if unit == "share":
         return round(limit, 2) + 0.0  # no -0.0
-    limit = math.floor(limit) if unit == "whole" else limit
+    if unit == "whole":
+        limit = math.floor(limit)
+    elif unit == "days" and abs(limit) > 2:
+        limit = round(limit)
     if not limit:
         return 0.0
-    return round(limit, DIGITS - 1 - math.floor(math.log10(abs(limit)))) + 0.0
+    return round(limit, digits - 1 - math.floor(math.log10(abs(limit)))) + 0.0
 
 
 def holds(path: Conjunction, values: np.ndarray) -> np.ndarray:
@@ -134,11 +170,13 @@ def holds(path: Conjunction, values: np.ndarray) -> np.ndarray:
 
 
 def written(rule: Alternatives, facts: Sequence[Fact]) -> str:
-    """Return the text of a rule, as `shoal.segment.rules.parse` reads it."""
-    parts = [" and ".join(_bound(bound, facts[bound.column]) for bound in path) for path in rule]
-    if len(parts) == 1:
-        return parts[0]
-    return " or ".join(f"({part})" if len(path) > 1 else part for part, path in zip(parts, rule, strict=True))
+    """Return the text of a rule, as `shoal.segment.rules.parse` reads it; what all alternatives ask is said once."""
+    common = [bound for bound in rule[0] if all(bound in path for path in rule)]
+    rests = [[bound for bound in path if bound not in common] for path in rule]
+    if not all(rests):
+        return _joined(common, facts)
+    either = " or ".join(f"({_joined(rest, facts)})" if len(rest) > 1 else _joined(rest, facts) for rest in rests)
+    return f"{_joined(common, facts)} and ({either})" if common else either
 
 
 def best_rule(values: np.ndarray, inside: np.ndarray, facts: Sequence[Fact], folds: np.ndarray) -> Alternatives:
@@ -178,7 +216,7 @@ def _by_length(
     values: np.ndarray, whole: np.ndarray, inside: np.ndarray, facts: Sequence[Fact]
 ) -> dict[int, Alternatives]:
     """Return the best rule of at most 1, 2, ... bounds, for the users that it was learnt from."""
-    paths_ = _candidates(whole, inside, facts)
+    paths_ = _candidates(values, whole, inside, facts)
     if not paths_:
         return {}
     sizes = np.array([len(path) for path in paths_])
@@ -195,14 +233,14 @@ def _by_length(
     return made
 
 
-def _candidates(whole: np.ndarray, inside: np.ndarray, facts: Sequence[Fact]) -> list[Conjunction]:
+def _candidates(values: np.ndarray, whole: np.ndarray, inside: np.ndarray, facts: Sequence[Fact]) -> list[Conjunction]:
     """Return the rounded paths of both trees and their parts, each once, shorter ones first."""
     found: dict[Conjunction, None] = {}
     if not 0 < inside.sum() < len(inside):
         return []
     for balanced in (False, True):
         for path in paths(grow(whole, inside, balanced=balanced)).values():
-            for part in _parts(rounded(path, facts)):
+            for part in _parts(rounded(path, facts, values, inside)):
                 found.setdefault(part)
     return sorted(found, key=len)
 
@@ -226,6 +264,10 @@ def _counts(rule: Alternatives, values: np.ndarray, inside: np.ndarray) -> np.nd
     return np.array([(true & inside).sum(), true.sum(), inside.sum()], float)
 
 
+def _joined(path: Sequence[Bound], facts: Sequence[Fact]) -> str:
+    return " and ".join(_bound(bound, facts[bound.column]) for bound in path)
+
+
 def _bound(bound: Bound, fact: Fact) -> str:
     if fact.unit == "truth":
         return fact.text if bound.above else fact.otherwise
@@ -237,8 +279,11 @@ def _number(limit: float) -> str:
 
 
 def filled(values: np.ndarray) -> np.ndarray:
-    """Return values as float32, as trees want them, with a column's median where they are missing (NaN)."""
+    """Return values as float32, as trees want them, with a column's median where they are missing (NaN) or infinite.
+
+    What is beyond float32 becomes the largest that is not.
+    """
     known = np.isfinite(values)
     columns = zip(values.T, known.T, strict=True)
     medians = [np.median(column[there]) if there.any() else 0.0 for column, there in columns]
-    return np.where(known, values, medians).astype(np.float32)
+    return np.clip(np.where(known, values, medians), -BIGGEST, BIGGEST).astype(np.float32)
