@@ -119,7 +119,7 @@ def _fit(data: Dataset, config: Config, around: Around, last: Run | None) -> Run
         certificate, parents = with_names(certificate, judged), dict(inside.select(SEGMENT, PARENT).iter_rows())
         segments, inside = (with_certificate(table, certificate, judged, parents) for table in (segments, inside))
     with around.stage("rules"):
-        rules = readable_rules(members, learnt.data)
+        rules = readable_rules(members, learnt.data, traits=config.recommend.traits)
         segments, inside = (with_rules(table, rules) for table in (segments, inside))
     manifest = manifest_of(learnt, around, began)
     if last is not None:

@@ -18,6 +18,10 @@ from shoal.data.synthetic import planted_world
 from shoal.segment import readable
 from shoal.segment.readable import (
     ALONE,
+    CHANCE,
+    FEWEST,
+    LEAST,
+    LITTLE,
     NONE,
     READABLE,
     TOO_FEW,
@@ -122,12 +126,40 @@ def test_noise_has_no_rule_and_says_why() -> None:
         for one in found:
             row = one.row()
             if one.text is None:
-                assert "chance" in str(one.reason) or one.reason == NONE
+                assert str(one.reason).startswith((CHANCE, LITTLE)) or one.reason == NONE
                 assert row["rule_precision"] is row["rule_recall"] is None
             else:
                 assert row["rule_precision_low"] > row["rule_share"]
         refused += sum(one.text is None for one in found)
     assert refused >= 36  # of 40: an interval of 95 % errs on this side one time in forty
+
+
+def test_small_segments_of_noise_have_hardly_a_rule_and_none_that_rests_on_a_few() -> None:
+    rng, users, found = np.random.default_rng(7), DATA.users[USER].cast(pl.String).sort(), []
+    for _ in range(6):
+        segment = np.full(len(users), 9)
+        segment[rng.permutation(len(users))[: 8 * 28]] = np.repeat(np.arange(8), 28)
+        members = pl.DataFrame({USER: users, SEGMENT: pl.Series(segment, dtype=pl.Int32)})
+        found += list(readable_rules(members, DATA, range(8)).values())
+    rules = [one for one in found if one.text is not None]
+    assert len(found) == 48
+    assert all(one.matched >= one.hits >= FEWEST for one in rules)
+    assert len(rules) <= 1
+
+
+def test_what_finds_too_few_or_too_little_is_refused_with_figures() -> None:
+    def why(*counts: int) -> str | None:
+        return readable._refused(Readable("x > 1", None, *counts))
+
+    assert why(0, 0, 30, 800) == f"{CHANCE}: the best one finds nobody that it was not learnt from"
+    assert why(100, 16, 120, 800) == (
+        f"{CHANCE}: of the users that the best one finds 16 % (10 to 24) belong, of those asked 15 %"
+    )
+    assert why(9, 9, 30, 800) == f"{LITTLE}: the best one finds 9 of 30 users, and 10 are needed"
+    assert why(10, 10, 30, 800) is None
+    assert why(24, 24, 97, 800) == f"{LITTLE}: the best one finds 25 % of its users, and 25 % are needed"
+    assert why(15, 15, 97, 800) == f"{LITTLE}: the best one finds 15 % of its users, and 25 % are needed"
+    assert why(25, 25, 97, 800) is None
 
 
 @settings(max_examples=15)
@@ -144,6 +176,7 @@ def test_every_rule_parses_and_finds_what_is_said(seed: int, numbers: list[int])
     for number, one in found.items():
         assert (one.text is None) != (one.reason is None)
         if one.text is not None:
+            assert one.hits >= max(FEWEST, LEAST * one.members)
             assert not {"segment", "strength", "in_segment"} & names(parse_tree(one.text))
             assert (one.matched, one.hits, one.members, one.users) == recounted(one, number, members, DATA)
 
@@ -240,6 +273,106 @@ def test_columns_of_users_are_asked_for_whatever_they_are_called() -> None:
         assert found.hits == found.matched == found.members
 
 
+def test_columns_far_from_zero_are_told_by_as_many_digits_as_they_need() -> None:
+    rng, n = np.random.default_rng(3), 800
+    columns = {
+        "birth_year": pl.Series(rng.integers(1940, 2010, n)),
+        "since": pl.Series(1_700_000_000 + 86_400 * rng.integers(0, 300, n)),
+        "score": pl.Series(1000 + rng.random(n).round(3)),
+    }
+    data = world(n, columns=columns)
+    told = {rule: readable_rules(members_by(data, rule), data)[0] for rule in (
+        "birth_year > 1985", "birth_year > 1960 and birth_year <= 1995", "since > 1713000000", "score > 1000.5",
+    )}  # fmt: skip
+    for rule, found in told.items():
+        assert found.text is not None, rule
+        assert found.hits >= 0.97 * max(found.matched, found.members), found
+    assert told["birth_year > 1985"].text == "birth_year > 1985"
+    assert all(len(str(found.text)) <= 45 for found in told.values())
+
+
+def test_numbers_beyond_float32_do_no_harm() -> None:
+    rng = np.random.default_rng(0)
+    huge = rng.random(800)
+    huge[:3] = 1e39, -1e300, float("inf")
+    data = world(columns={"x": pl.Series(huge), "big": pl.Series(rng.integers(2**60, 2**62, 800))})
+    members = members_by(data, "event_count > 30")
+    assert readable_rules(members, data)[0].text in ("event_count > 30", "days_active > 30")  # an event a day
+
+
+def test_codes_are_not_asked_for_and_amounts_are() -> None:
+    rng, n = np.random.default_rng(2), 800
+    code, age = 10_000 + rng.permutation(n), rng.integers(18, 90, n)
+    columns = {
+        "customer": pl.Series(code), "age": pl.Series(age), "income": pl.Series(rng.random(n)),
+        "ticket": pl.Series([f"t{k}" for k in code]),
+    }  # fmt: skip
+    data = world(n, columns=columns)
+    assert readable_rules(members_by(data, "age > 60"), data)[0].text == "age > 60"
+    assert str(readable_rules(members_by(data, "income > 0.7"), data)[0].text).startswith("income > 0.")
+    found = readable_rules(members_by(data, "customer > 10500"), data)
+    assert not any("customer" in str(one.text) or "ticket" in str(one.text) for one in found.values())
+
+
+def test_no_column_of_users_is_asked_for_where_traits_are_not_used() -> None:
+    data = world(columns={"age": pl.Series(np.random.default_rng(2).integers(18, 90, 800))})
+    members = members_by(data, "age > 60")
+    assert readable_rules(members, data)[0].text == "age > 60"
+    without = readable_rules(members, data, traits=False)
+    assert without == readable_rules(members, DATA)
+    segments = with_rules(pl.DataFrame({SEGMENT: pl.Series([0, 1], dtype=pl.Int32)}), {})
+    before = members.with_columns(pl.lit(0, pl.Int32).alias(SEGMENT))
+    for traits, found in ((True, readable_rules(members, data)), (False, without)):
+        again, _ = rules_again(segments, None, before, members, data, traits=traits)
+        assert_frame_equal(again, with_rules(segments, found))
+
+
+def test_a_column_called_segment_is_asked_for_unless_it_is_what_is_told() -> None:
+    theirs = np.random.default_rng(4).integers(0, 3, 800)
+    data = world(columns={"segment": pl.Series(theirs), "strength": pl.Series(theirs / 2)})
+    users = data.users[USER].cast(pl.String)
+    other = pl.DataFrame({USER: users, SEGMENT: pl.Series(theirs > 1).cast(pl.Int32)})
+    assert readable_rules(other, data)[1].text in ('column("segment") > 1', 'column("strength") > 0.75')
+    own = pl.DataFrame({USER: users, SEGMENT: pl.Series(theirs, dtype=pl.Int32)})
+    assert not any("column(" in str(one.text) for one in readable_rules(own, data).values())
+
+
+def test_sums_of_weights_do_not_depend_on_the_order_of_rows() -> None:
+    rng, rows = np.random.default_rng(6), []
+    for user in range(300):
+        items = rng.choice(60, int(rng.integers(5, 40)), replace=False)
+        rows += [(f"u{user}", f"i{item}", float(rng.integers(1, 9)) / 10) for item in items]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "weight"], orient="row")
+    data = make(frame)
+    heavy = frame.group_by(USER).agg(pl.col("weight").sum()).sort(USER)
+    members = heavy.select(USER, (pl.col("weight").round(6) > 9).cast(pl.Int32).alias(SEGMENT))
+    found = readable_rules(members, data)
+    assert any("total_weight" in str(one.text) for one in found.values())
+    values = Sheet(data, ["total_weight"]).values["total_weight"]
+    for seed in range(5):
+        turned = replace(data, interactions=data.interactions.sample(fraction=1.0, shuffle=True, seed=seed))
+        assert Sheet(turned, ["total_weight"]).values["total_weight"].equals(values)
+        assert readable_rules(members, turned) == found
+        text = "total_weight > 9"
+        assert parse(text).matches(turned).equals(parse(text).matches(data))
+
+
+def test_items_whose_titles_cannot_be_read_are_asked_for_by_their_ids_where_none_can() -> None:
+    rng, rows = np.random.default_rng(1), []
+    for user in range(300):
+        first = 0 if user % 3 else 1
+        rows += [(f"u{user}", f"i{k}") for k in sorted({first, *rng.choice(np.arange(2, 40), 8, replace=False)})]
+    events = pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row")
+    segment = pl.Series([k % 3 == 0 for k in range(300)]).cast(pl.Int32)
+    members = pl.DataFrame({USER: [f"u{k}" for k in range(300)], SEGMENT: segment})
+    items = [f"i{k}" for k in range(40)]
+    long = make(events, pl.DataFrame({"item_id": items, "title": ["long " * 20 + one for one in items]}))
+    assert readable_rules(members, long)[1].text in ('has("i1")', 'not has("i0")')
+    mixed = [one if k % 2 else "long " * 20 + one for k, one in enumerate(f"Band {k}" for k in range(40))]
+    some = make(events, pl.DataFrame({"item_id": items, "title": mixed}))
+    assert readable_rules(members, some)[1].text == 'has("Band 1")'
+
+
 def test_items_are_asked_for_where_labels_tell_nothing() -> None:
     rng = np.random.default_rng(0)
     titles = [f'Band "{k}"' if k else "i7" for k in range(60)]  # the first is called as the id of another
@@ -295,6 +428,14 @@ def test_one_segment_alone_and_tiny_ones_have_no_rule() -> None:
     assert readable_rules(tiny, DATA)[7] == Readable(None, TOO_FEW)
     nobody = members.with_columns(pl.lit(-1, pl.Int32).alias(SEGMENT))
     assert readable_rules(nobody, DATA) == {}
+
+
+def test_a_segment_of_which_few_were_asked_says_so(monkeypatch) -> None:
+    members = members_by(DATA, "event_count > 50")
+    assert (members[SEGMENT] == 0).sum() > 20
+    monkeypatch.setattr(readable, "MOST_USERS", 60)
+    reason = readable_rules(members, DATA)[0].reason
+    assert reason == "too few of the 120 users that were asked: each half of them needs 10 of it and 10 others"
 
 
 def test_only_those_asked_for_are_made() -> None:
@@ -360,6 +501,18 @@ def test_rules_are_made_again_for_segments_that_changed_and_those_inside_them() 
     fresh = readable_rules(after, DATA)
     assert_frame_equal(top.filter(pl.col(SEGMENT) < 2), with_rules(segments, fresh).filter(pl.col(SEGMENT) < 2))
     assert_frame_equal(below.head(2), with_rules(inside, fresh).head(2))
+
+
+def test_users_who_came_or_went_count_as_moved() -> None:
+    members = members_by(DATA, 'share("Horror") > 0.5', "event_count > 23")
+    marked = {n: Readable("event_count > 1", None, 1, 1, 1, 1) for n in (0, 1, 2)}
+    segments = with_rules(pl.DataFrame({SEGMENT: pl.Series([0, 1, 2], dtype=pl.Int32)}), marked)
+    inside = segments.head(0).with_columns(parent=pl.lit(0, pl.Int32))
+    user = members.filter(pl.col(SEGMENT) == 1)[USER][0]
+    fewer = members.filter(pl.col(USER) != user)
+    for before, after in ((fewer, members), (members, fewer)):
+        top, _ = rules_again(segments, inside, before, after, DATA)
+        assert top.filter(rule="event_count > 1")[SEGMENT].to_list() == [0, 2]
 
 
 def test_a_sheet_says_what_the_rules_say() -> None:

@@ -20,6 +20,7 @@ from shoal.titles import titles
 
 Kind = Literal["number", "text", "truth", "time"]
 DAY = 86_400_000_000  # microseconds
+EXACT = 12  # significant digits of sums and means: the last bits depend on the order of rows
 MOST_COMPARED = 20_000  # titles that a misspelt one is held against
 
 FIGURES: Mapping[str, str] = {
@@ -186,9 +187,9 @@ class Facts:
         if name == "rating_count":
             return pl.col(RATING).count()
         if name == "mean_rating":
-            return pl.col(RATING).cast(pl.Float64).mean()
+            return pl.col(RATING).cast(pl.Float64).mean().round_sig_figs(EXACT)
         if name == "total_weight":
-            return pl.col(WEIGHT).cast(pl.Float64).sum()
+            return pl.col(WEIGHT).cast(pl.Float64).sum().round_sig_figs(EXACT)
         at = pl.col(AT).cast(pl.Datetime("us"))
         if name == "days_active":
             return (at.max() - at.min()).dt.total_microseconds() / DAY

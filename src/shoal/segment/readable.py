@@ -1,10 +1,10 @@
-"""A readable rule for each segment: a few words of the rule language that find most of it, and how well they do.
+"""A readable rule for each segment: a short rule that tells it from the others, where there is one, and its proof.
 
     half of the users  --facts--> shallow trees --> the rule with the best F1, rounded
     the other half     --the rule itself, as `shoal rule` asks it--> precision and recall, with intervals
 
-Users are halved by a hash of their ids, so that no order of rows matters. A rule that is not clearly better than
-pointing at everyone is none; then the reason is told instead.
+Users are halved by a hash of their ids, so that no order of rows matters. A rule that finds too few users, too little
+of the segment, or not clearly more of it than pointing at anyone, is none; then the reason is told instead.
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ NONE = "no short rule tells it from the others"
 MOST_USERS = 20_000
 """Users of each half; of more, those with the lowest hashes."""
 FEWEST = 10
-"""Users of a segment, and others, that each half needs."""
+"""Users of a segment, and others, that each half needs; and users of it that a rule has to find."""
+LEAST = 0.25
+"""Share of a segment that a rule has to find."""
 TOO_FEW = f"too few users: each half of them needs {FEWEST} of it and {FEWEST} others"
+CHANCE = "no short rule is clearly better than chance"
+LITTLE = "no short rule finds enough of it"
 SURE = 1.959964  # standard errors, of a 95 % interval
 
 RULE = "rule"
@@ -93,7 +97,9 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     return middle - half if hits else 0.0, middle + half if hits < of else 1.0
 
 
-def readable_rules(members: pl.DataFrame, data: Dataset, only: Collection[int] | None = None) -> dict[int, Readable]:
+def readable_rules(
+    members: pl.DataFrame, data: Dataset, only: Collection[int] | None = None, *, traits: bool = True
+) -> dict[int, Readable]:
     """Learn a rule for each segment against everyone else, and for each subsegment against the rest of its segment.
 
     Rules ask for figures of events, shares of labels, columns of the users table and, where items have no labels, for
@@ -107,6 +113,8 @@ def readable_rules(members: pl.DataFrame, data: Dataset, only: Collection[int] |
         What the segments were made from: a rule describes users as they were placed.
     only : collection of int, optional
         The segments and subsegments to do; None: all.
+    traits : bool
+        Whether rules may ask for columns of the users table.
 
     Returns
     -------
@@ -116,6 +124,7 @@ def readable_rules(members: pl.DataFrame, data: Dataset, only: Collection[int] |
     targets = [one for one in _targets(members) if only is None or one.number in only]
     if not any(one.reason is None for one in targets):
         return {one.number: Readable(None, one.reason) for one in targets}
+    data = data if traits else replace(data, users=data.users.select(USER))
     asked = _ask(data, members.with_columns(pl.col(USER).cast(pl.String)), targets)
     return {one.number: _learnt(asked, one) for one in targets}
 
@@ -132,7 +141,13 @@ def with_rules(table: pl.DataFrame, found: dict[int, Readable]) -> pl.DataFrame:
 
 
 def rules_again(
-    segments: pl.DataFrame, inside: pl.DataFrame | None, before: pl.DataFrame, after: pl.DataFrame, data: Dataset
+    segments: pl.DataFrame,
+    inside: pl.DataFrame | None,
+    before: pl.DataFrame,
+    after: pl.DataFrame,
+    data: Dataset,
+    *,
+    traits: bool = True,
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return segments and subsegments with rules anew where users came or went; the others keep theirs.
 
@@ -141,18 +156,20 @@ def rules_again(
     segments, inside : polars.DataFrame
         With parent, where there are subsegments.
     before, after : polars.DataFrame
-        Members, as they were and as they are.
+        Members, as they were and as they are; users may have come or gone.
     data : Dataset
+    traits : bool
+        As in `readable_rules`.
     """
     columns = [c for c in (SEGMENT, SUBSEGMENT) if c in after.columns and c in before.columns]
-    both = after.select(USER, *columns).join(before.select(USER, *columns), on=USER, how="left", suffix=" before")
+    both = after.select(USER, *columns).join(before.select(USER, *columns), on=USER, how="full", suffix=" before")
     moved = both.filter(pl.any_horizontal(pl.col(c).ne_missing(pl.col(f"{c} before")) for c in columns))
-    touched = {*moved[SEGMENT], *moved[f"{SEGMENT} before"]}
+    touched = {*moved[SEGMENT].drop_nulls(), *moved[f"{SEGMENT} before"].drop_nulls()}
     if not touched:
         return segments, inside
     # a subsegment is told from the rest of its segment, so that it is about other users where these changed
     below = [] if inside is None else inside.filter(pl.col(PARENT).is_in(sorted(touched)))[SEGMENT].to_list()
-    found = readable_rules(after, data, {*touched, *below})
+    found = readable_rules(after, data, {*touched, *below}, traits=traits)
     return with_rules(segments, found), None if inside is None else with_rules(inside, found)
 
 
@@ -177,12 +194,15 @@ class _Asked:
         user_id, half (0: to learn from, 1: to measure on, -1: neither), fold, segment and maybe subsegment, (users,).
     sheet : Sheet
         Of the same users.
+    whole : bool
+        Whether these are all users.
     """
 
     facts: list[Fact]
     values: np.ndarray
     placed: pl.DataFrame
     sheet: Sheet
+    whole: bool
 
     def those(self, column: str, number: int) -> np.ndarray:
         """Return whose column holds a number, (users,) bool."""
@@ -202,7 +222,7 @@ def _ask(data: Dataset, members: pl.DataFrame, targets: list[_Target]) -> _Asked
     """Compute every fact that may tell the targets apart, in one pass over the events of at most both halves."""
     columns = [c for c in (USER, SEGMENT, SUBSEGMENT) if c in members.columns]
     halves = _halves(members[USER]).join(members.select(columns), on=USER)
-    data = _of(data, halves[USER])
+    data, whole = _of(data, halves[USER]), halves.height == members.height
     levels: dict[int | None, list[int]] = {}
     for one in targets:
         levels.setdefault(one.parent, []).append(one.number)
@@ -210,7 +230,7 @@ def _ask(data: Dataset, members: pl.DataFrame, targets: list[_Target]) -> _Asked
     sheet = Sheet(data, [fact.text for fact in facts])
     placed = sheet.users.to_frame().join(halves, on=USER, how="left", maintain_order="left")
     values = np.stack([_numbers(sheet.values[fact.text]) for fact in facts], axis=1)
-    return _Asked(facts, values, placed.with_columns(pl.col("half").fill_null(-1)), sheet)
+    return _Asked(facts, values, placed.with_columns(pl.col("half").fill_null(-1)), sheet, whole)
 
 
 def _halves(users: pl.Series) -> pl.DataFrame:
@@ -241,9 +261,8 @@ def _of(data: Dataset, users: pl.Series) -> Dataset:
 
 
 def _numbers(values: pl.Series) -> np.ndarray:
-    """Return values as float64, NaN where they are missing, without the last bits: those depend on threads."""
-    numbers = values.cast(pl.Float64).fill_null(float("nan"))
-    return numbers.round_sig_figs(9).to_numpy()
+    """Return values as float64, NaN where they are missing."""
+    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def _learnt(asked: _Asked, target: _Target) -> Readable:
@@ -255,19 +274,37 @@ def _learnt(asked: _Asked, target: _Target) -> Readable:
     learning, other = around & (half == 0), around & (half == 1)
     for some in (learning, other):
         if min((inside & some).sum(), (~inside & some).sum()) < FEWEST:
-            return Readable(None, TOO_FEW)
+            return Readable(None, TOO_FEW if asked.whole else _too_few(int((half >= 0).sum())))
     fold = asked.placed["fold"].to_numpy()[learning]
     rule = best_rule(asked.values[learning], inside[learning], asked.facts, fold)
     return _measured(written(rule, asked.facts), asked.sheet, inside[other], other) if rule else Readable(None, NONE)
 
 
 def _measured(text: str, sheet: Sheet, inside: np.ndarray, other: np.ndarray) -> Readable:
-    """Ask a rule of the users whom it was not learnt from; refuse one that is no better than pointing at anyone."""
+    """Ask a rule of the users whom it was not learnt from, and refuse one that does not prove itself there."""
     true = sheet.matches(parse(text)).to_numpy()[other]
-    matched, hits, members, users = int(true.sum()), int((true & inside).sum()), int(inside.sum()), len(inside)
-    low, high = wilson(hits, matched) if matched else (0.0, 1.0)
-    if low > members / users:
-        return Readable(text, None, matched, hits, members, users)
-    best = f"{100 * hits / max(matched, 1):.0f} % ({100 * low:.0f} to {100 * high:.0f}) of whom the best finds belong"
-    reason = f"no short rule is clearly better than chance: {best}, and {100 * members / users:.0f} % of everyone"
-    return Readable(None, reason, members=members, users=users)
+    hits = int((true & inside).sum())
+    found = Readable(text, None, int(true.sum()), hits, int(inside.sum()), len(inside))
+    reason = _refused(found)
+    return found if reason is None else Readable(None, reason, members=found.members, users=found.users)
+
+
+def _refused(found: Readable) -> str | None:
+    """Return why what a rule found is too little: few users rest on chance, and are almost named one by one."""
+    if not found.matched:
+        return f"{CHANCE}: the best one finds nobody that it was not learnt from"
+    low, high = wilson(found.hits, found.matched)
+    share = found.members / found.users
+    if low <= share:
+        of_found = f"{100 * found.hits / found.matched:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+        return f"{CHANCE}: of the users that the best one finds {of_found} belong, of those asked {100 * share:.0f} %"
+    if found.hits < FEWEST:
+        return f"{LITTLE}: the best one finds {found.hits} of {found.members:,} users, and {FEWEST} are needed"
+    if found.hits < LEAST * found.members:
+        of_it = f"{100 * found.hits / found.members:.0f} %"
+        return f"{LITTLE}: the best one finds {of_it} of its users, and {100 * LEAST:.0f} % are needed"
+    return None
+
+
+def _too_few(asked: int) -> str:
+    return f"too few of the {asked:,} users that were asked: each half of them needs {FEWEST} of it and {FEWEST} others"

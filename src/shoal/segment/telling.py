@@ -24,6 +24,7 @@ COMMON, TELLING, ITEMS = 30, 8, 8
 LABELLED = 0.5
 """Where labels are known of a smaller share of the events, single items are asked for too."""
 FEWEST = 10  # events of a label or item that may set a segment apart
+MOST_CODES = 50  # different whole numbers, more than which in more than half of the users are codes, not amounts
 LONGEST = 60  # characters of a label, longer ones are nothing to read
 
 Levels = Mapping[int | None, list[int]]
@@ -44,7 +45,7 @@ def facts_of(data: Dataset, learners: pl.DataFrame, levels: Levels) -> list[Fact
     events = data.interactions.select(pl.col(USER, ITEM).cast(pl.Categorical))  # strings, where a run was loaded
     events = events.join(learners.cast({USER: pl.Categorical}), on=USER).drop(USER)
     pairs = events.group_by(pl.all()).len("count").with_columns(pl.col(ITEM).cast(pl.String), pl.col("count").cast(int))
-    found = [*_figures(data), *_labels(pairs, labels, levels), *_columns(data.users)]
+    found = [*_figures(data), *_labels(pairs, labels, levels), *_columns(data.users, learners)]
     labelled = pl.col(ITEM).is_in(labels[ITEM].unique().implode())
     of_events = pairs.select(pl.col("count").filter(labelled).sum() / pl.col("count").sum()).item()
     return found if of_events >= LABELLED else [*found, *_items(pairs, data, levels)]
@@ -54,7 +55,8 @@ def _figures(data: Dataset) -> list[Fact]:
     """Return the figures that the data can tell; an item stands once for a user, so that events are different items."""
     of_values = {"ratings": ["mean_rating"], "counts": ["total_weight"], "events": []}[data.feedback]
     of_times = ["days_active", "days_since_last"] if data.has_times else []
-    return [Fact("event_count", "whole"), *(Fact(name, "number") for name in of_values + of_times)]
+    numbers = [Fact(name, "number") for name in of_values]
+    return [Fact("event_count", "whole"), *numbers, *(Fact(name, "days") for name in of_times)]
 
 
 def _labels(pairs: pl.DataFrame, labels: pl.DataFrame, levels: Levels) -> list[Fact]:
@@ -66,11 +68,13 @@ def _labels(pairs: pl.DataFrame, labels: pl.DataFrame, levels: Levels) -> list[F
 
 
 def _items(pairs: pl.DataFrame, data: Dataset, levels: Levels) -> list[Fact]:
-    """Return the items that set a segment apart, by their titles."""
+    """Return the items that set a segment apart, by their titles; by their ids where no title can be read."""
     called = titles(data.items)
     known = set(called[ITEM])
     chosen = sorted(set(_set_apart(pairs, pairs, ITEM, levels, ITEMS)))
     names = called.filter(pl.col(ITEM).is_in(chosen), _can_be_read("title"))
+    if not names.height:
+        names = called.filter(pl.col(ITEM).is_in(chosen), _can_be_read(ITEM)).with_columns(title=pl.col(ITEM))
     # a title that is another item's id would ask for that one
     told = sorted({item if title in known else title for item, title in names.iter_rows()})
     return [Fact(f"has({quoted(name)})", "truth", f"not has({quoted(name)})") for name in told]
@@ -89,19 +93,39 @@ def _set_apart(counted: pl.DataFrame, pairs: pl.DataFrame, by: str, levels: Leve
         yield from found.group_by(SEGMENT, maintain_order=True).head(most)[by]
 
 
-def _columns(users: pl.DataFrame) -> list[Fact]:
-    """Return the columns that rules can compare: numbers, truths, and words of few values."""
+def _columns(users: pl.DataFrame, learners: pl.DataFrame) -> list[Fact]:
+    """Return the columns that rules can compare: numbers that are no codes, truths, and words of few values."""
     found: list[Fact] = []
-    for name in sorted(set(users.columns) - {USER, SEGMENT, SUBSEGMENT, STRENGTH}):
+    for name in sorted(set(users.columns) - {USER} - _of_the_run(users, learners)):
         plain = as_name(name) and name not in FIGURES and name not in FUNCTIONS
         text, kind = name if plain else f"column({quoted(name)})", users.schema[name]
         if kind == pl.Boolean:
             found.append(Fact(text, "truth", f"not {text}"))
-        elif kind.is_numeric():
+        elif kind.is_numeric() and not _is_code(users[name]):
             found.append(Fact(text, "whole" if kind.is_integer() else "number"))
         elif kind in (pl.String, pl.Categorical, pl.Enum):
             found += _values(text, users[name].cast(pl.String))
     return found
+
+
+def _of_the_run(users: pl.DataFrame, learners: pl.DataFrame) -> set[str]:
+    """Return the columns that say what is to be told: an export of the same segments, put beside the users."""
+    found = set[str]()
+    for name in {SEGMENT, SUBSEGMENT} & set(users.columns) & set(learners.columns):
+        if users.schema[name].is_nested():
+            continue
+        theirs = pl.col(name).cast(pl.String).cast(pl.Float64, strict=False).alias("theirs")
+        both = learners.select(USER, name).join(users.select(pl.col(USER).cast(pl.String), theirs), on=USER)
+        if both.height and both.select((pl.col("theirs") == pl.col(name)).fill_null(value=False).all()).item():
+            found.add(name)
+    return found | ({STRENGTH} if SEGMENT in found else set())
+
+
+def _is_code(column: pl.Series) -> bool:
+    """Return whether whole numbers tell nearly each user from the others, as postcodes and customer numbers do."""
+    known = column.drop_nulls()
+    different = known.n_unique()
+    return column.dtype.is_integer() and different > MOST_CODES and different > len(known) / 2
 
 
 def _values(text: str, column: pl.Series) -> list[Fact]:
