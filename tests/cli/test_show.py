@@ -116,11 +116,12 @@ def test_one_segment_is_told_with_its_rule_and_how_much_that_finds(run, capsys, 
         "users          1,204",
         "sets it apart  noir, heist; rates 0.4 below mean",
         'rule           share("Noir") > 0.2',
-        "finds          71 % (60 to 80) of them; 64 % (55 to 72) of whom it finds belong (of everyone: 18 %)",
+        "finds          71 % (60 to 80) of them; 64 % (55 to 72) of whom it finds belong "
+        "(of those it was asked of: 18 %)",
     ]
     inner = said(capsys, "segments", "r", "--segment", "7")
-    assert inner[1].endswith("600 in segment 0")
-    assert inner[4].endswith("of whom it finds belong (of segment 0, which alone is asked: 18 %)")
+    assert inner[1].endswith("600 of segment 0")
+    assert inner[4].endswith("of whom it finds belong (of those in segment 0 it was asked of: 18 %)")
     assert "too few users" in said(capsys, "segments", "r", "--segment", "-1")[3]
     record = json.loads("\n".join(said(capsys, "segments", "r", "--segment", "0", "--json")))
     assert {k: record[0][k] for k in TOLD} == TOLD

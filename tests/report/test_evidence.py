@@ -82,23 +82,28 @@ def test_subsegments_are_inside_the_card_of_their_segment_and_nowhere_else() -> 
 def test_a_card_tells_the_rule_how_much_it_finds_and_how_often_it_is_right() -> None:
     row = {
         "rule": 'share("Sci-Fi & <b>") > 0.2', "rule_reason": None,
-        "rule_recall": 0.71, "rule_precision": 0.64, "rule_share": 0.18,
+        "rule_recall": 0.71, "rule_recall_low": 0.66, "rule_recall_high": 0.75,
+        "rule_precision": 0.64, "rule_precision_low": 0.59, "rule_precision_high": 0.68, "rule_share": 0.18,
     }  # fmt: skip
     html = rule_line(row)
     assert "<code>share(&quot;Sci-Fi &amp; &lt;b&gt;&quot;) &gt; 0.2</code>" in html
     told = words(html)
     assert told.startswith("Roughly: ")
-    assert told.endswith("finds 71 % of them; 64 % of whom it finds belong (of everyone: 18 %).")
-    assert "(of this segment: 18 %)" in words(rule_line(row, "this segment"))
+    assert told.endswith(
+        "finds 71 % (66 to 75 %) of them; 64 % (59 to 68 %) of whom it finds belong (of those it was asked of: 18 %)."
+    )
+    assert "(of those in this segment it was asked of: 18 %)" in words(rule_line(row, "in this segment"))
+    plain = {name: value for name, value in row.items() if not name.endswith(("_low", "_high"))}
+    assert "finds 71 % of them; 64 % of whom it finds belong" in words(rule_line(plain))
 
 
 def test_cards_of_segments_and_of_subsegments_show_rules() -> None:
     one = re.findall(r'<article class="card segment" id="segment-1".*?</article>', cards(full(300)), re.S)[0]
     rules = [words(line) for line in re.findall(r'<p class="rule">.*?</p>', one)]
     assert rules[0].startswith("Roughly: (share(")
-    assert rules[0].endswith("(of everyone: 18 %).")
+    assert rules[0].endswith("(of those it was asked of: 18 %).")
     assert rules[1] == "Too few users."
-    assert rules[2].endswith("(of this segment: 18 %).")
+    assert rules[2].endswith("(of those in this segment it was asked of: 18 %).")
     assert len(rules) == 4
 
 

@@ -33,8 +33,9 @@ def segments(
 
     Stable: the share of members who come back when users are drawn anew. Lift: how much more held-out events the
     popular items of the segment find than those of random segments of the same sizes, with its 95 % interval.
-    `shoal certify` shows how these came about. With --segment, too: a short rule that finds most of it, which
-    `shoal rule` takes as it stands, and how many of the segment it finds, and how many of whom it finds belong.
+    `shoal certify` shows how these came about. With --segment, too: a short rule that tells it from the
+    others, where there is one, which `shoal rule` takes as it stands; how many of the segment it finds, and how many of
+    whom it finds belong.
 
     \b
     Examples:

@@ -56,7 +56,7 @@ def segment_lines(row: Mapping[str, Any]) -> list[str]:
     """Return what is told of one segment: size, what sets it apart, its rule with precision and recall, its verdict."""
     number = "-" if row[SEGMENT] == UNASSIGNED else row[SEGMENT]
     share = f", {100 * row['share']:.0f} %" if row.get("share") is not None else ""
-    inside = "" if row.get(PARENT) is None else f" in segment {row[PARENT]}"
+    inside = "" if row.get(PARENT) is None else f" of segment {row[PARENT]}"
     typical = [e["title"] or e["item_id"] for e in row.get("exemplars") or []]
     told = {
         "users": f"{row['size']:,}{share}{inside}",
@@ -75,8 +75,9 @@ def _found(row: Mapping[str, Any]) -> str:
     if row.get("rule") is None:
         return ""
     recall, precision = (_per_cent(row, f"rule_{one}") for one in ("recall", "precision"))
-    rest = "of everyone" if row.get(PARENT) is None else f"of segment {row[PARENT]}, which alone is asked"
-    return f"{recall} of them; {precision} of whom it finds belong ({rest}: {100 * row['rule_share']:.0f} %)"
+    inside = "" if row.get(PARENT) is None else f" in segment {row[PARENT]}"
+    share = f"of those{inside} it was asked of: {100 * row['rule_share']:.0f} %"
+    return f"{recall} of them; {precision} of whom it finds belong ({share})"
 
 
 def _per_cent(row: Mapping[str, Any], name: str) -> str:

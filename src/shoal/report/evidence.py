@@ -55,23 +55,28 @@ def _why(verdict: str | None) -> str:
     return f'<span class="why">{escape(why[:1].upper() + why[1:])}.</span>' if why else ""
 
 
-def rule_line(row: Mapping[str, Any], rest: str = "everyone") -> str:
+def rule_line(row: Mapping[str, Any], inside: str = "") -> str:
     """Return the segment's rule with its recall and precision, or why there is none; nothing where none was looked for.
 
     Parameters
     ----------
     row : mapping
         With the columns of `shoal.segment.readable.READABLE`, or without.
-    rest : str
-        Whom the rule is asked of.
+    inside : str
+        Where the users are whom alone the rule is asked of; empty: anywhere.
     """
     rule, why = row.get("rule"), row.get("rule_reason")
     if rule is None:
         return f'<p class="rule">{escape(why[:1].upper() + why[1:])}.</p>' if why else ""
-    found, right, share = (row[f"rule_{one}"] for one in ("recall", "precision", "share"))
-    chance = "" if share is None else f" (of {rest}: {percent(share)})"
-    words = f"finds {percent(found)} of them; {percent(right)} of whom it finds belong{chance}"
+    found, right = (_with_ends(row, f"rule_{one}") for one in ("recall", "precision"))
+    those = f"those {inside}" if inside else "those"
+    chance = "" if row["rule_share"] is None else f" (of {those} it was asked of: {percent(row['rule_share'])})"
+    words = f"finds {found} of them; {right} of whom it finds belong{chance}"
     return f'<p class="rule">Roughly: <code>{escape(rule)}</code> \u2013 {words}.</p>'
+
+
+def _with_ends(row: Mapping[str, Any], name: str) -> str:
+    return percent(row[name]) + _between(row.get(f"{name}_low"), row.get(f"{name}_high"))
 
 
 def evidence(row: Mapping[str, Any], certificate: pl.DataFrame) -> str:

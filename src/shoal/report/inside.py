@@ -56,7 +56,7 @@ def _subsegment(row: Mapping[str, Any], place: int, size: int, certificate: pl.D
 <span class="number faint">{whole(row["size"])}, {percent(row["size"] / size)}</span>
 {small_badge(row.get("verdict"))}</summary>
 <p class="apart">{escape(apart[:1].upper() + apart[1:])}{"." if apart and apart[-1] not in ".!?" else ""}</p>
-{rule_line(row, "this segment")}
+{rule_line(row, "in this segment")}
 {reason(row.get("verdict"))}
 {evidence(row, certificate)}
 {liked}
