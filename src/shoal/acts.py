@@ -20,7 +20,6 @@ from shoal.segment.anonymous import counts
 from shoal.segment.compare import compare
 from shoal.segment.edits import Edit
 from shoal.segment.export import Exported, K, export
-from shoal.segment.readable import rules_again
 from shoal.segment.rules import Rule, parse
 from shoal.shares import Shares, shares
 
@@ -262,14 +261,7 @@ class Acts(Fitted):
         NotEnoughDataError
             A segment has too few users to be split.
         """
-        run = self
-        for edit in edits:
-            made = by_hand.edited(run.learnt, run.segments, run.members, run.extra, edit)
-            learnt, segments, members, extra = made
-            run = replace(run, learnt=learnt, segments=segments, members=members, extra=extra)
-        inside = self.more.get("subsegments")
-        segments, inside = rules_again(run.segments, inside, self.members, run.members, self.data)
-        return replace(run, segments=segments, more=run.more if inside is None else run.more | {"subsegments": inside})
+        return by_hand.told_again(by_hand.applied(self, *edits), self.members)
 
     def continuing(self, before: Acts, mapping: Mapping[int, int]) -> tuple[Self, list[str]]:
         """Return the run with the rules and edits of an earlier one, and notes on what could not be carried over.

@@ -28,6 +28,7 @@ from shoal.segment import reshape
 from shoal.segment.admit import admit, clean_name
 from shoal.segment.carry import carry, rematch, reshaping
 from shoal.segment.edits import Edit, Standing, login, next_ids, now, obey
+from shoal.segment.readable import rules_again
 from shoal.segment.rules import Rule, parse
 from shoal.tables import NAME, SEGMENT, STRENGTH, SUBSEGMENT, UNASSIGNED, USER
 
@@ -152,17 +153,32 @@ def edited(
     return learnt, _segments(learnt, segments, members, touched, standing), members, extra
 
 
+def applied(run: Run, *edits: Edit) -> Run:
+    """Return a run after some edits, one after the other; readable rules are still those of before."""
+    for edit in edits:
+        learnt, segments, members, extra = edited(run.learnt, run.segments, run.members, run.extra, edit)
+        run = replace(run, learnt=learnt, segments=segments, members=members, extra=extra)
+    return run
+
+
+def told_again(run: Run, before: pl.DataFrame) -> Run:
+    """Return a run with readable rules for the members that it has now, where it had others before."""
+    traits, inside = run.learnt.config.recommend.traits, run.more.get("subsegments")
+    segments, inside = rules_again(run.segments, inside, before, run.members, run.data, traits=traits)
+    return replace(run, segments=segments, more=run.more if inside is None else run.more | {"subsegments": inside})
+
+
 def continuing(now: Run, before: Acts, mapping: Mapping[int, int]) -> tuple[Run, list[str]]:
     """Return a run that goes on for an earlier one, and notes; see `shoal.acts.Acts.continuing`."""
     log, notes = before.edits, list[str]()
     rules = {RULES: before.extra[RULES]} if RULES in before.extra else {}
     run = replace(now, extra=now.extra | rules | {EDITS: [one.as_dict() for one in log]})
-    run = run.edited(Edit("refit", why=f"a later fit, made {now.manifest.get('made', '')}"))
+    run = applied(run, Edit("refit", why=f"a later fit, made {now.manifest.get('made', '')}"))
     run, mapping = _reshaped_again(run, before, dict(mapping), notes)
     carried = carry(log, mapping, run.members[USER])
     for edit in carried.edits:
         run = _tried(_make_way(run, edit) if edit.kind == "rename" else run, edit, notes)
-    return run, [*notes, *carried.notes]
+    return told_again(run, now.members), [*notes, *carried.notes]
 
 
 def _reshaped_again(run: Run, before: Acts, mapping: dict[int, int], notes: list[str]) -> tuple[Run, dict[int, int]]:
@@ -184,7 +200,7 @@ def _reshaped_again(run: Run, before: Acts, mapping: dict[int, int], notes: list
 def _tried(run: Run, edit: Edit, notes: list[str]) -> Run:
     """Return the run after an edit, or the run itself and one more note."""
     try:
-        return run.edited(edit)
+        return applied(run, edit)
     except ShoalError as error:
         notes.append(f"The {edit.kind} by {edit.who or 'somebody'} could not be carried over: {error}")
         return run

@@ -14,6 +14,7 @@ from shoal.cli import main as cli
 from shoal.errors import ConfigError, StoreError
 from shoal.pipeline import load
 from shoal.run import Run
+from shoal.segment import readable
 from shoal.segment.edits import Edit
 from shoal.segment.readable import READABLE, readable_rules, with_rules
 from shoal.tables import SEGMENT, USER
@@ -358,6 +359,38 @@ def test_a_later_run_obeys_what_was_done_by_hand(small_run, tmp_path) -> None:
     with pytest.raises(ConfigError, match="is locked"):
         after.edited(Edit("merge", (1, 2)))
     consistent(load(after.save(tmp_path / "later")))
+
+
+def test_rules_are_made_again_once_however_many_edits_a_later_run_obeys(small_run, monkeypatch) -> None:
+    found, passes = load(small_run), []
+    pins = [Edit("pin", (2,), (user,)) for user in sorted(of(found, 0))[:4]]
+    before = found.edited(Edit("merge", (1, 3)), *pins, Edit("rename", (0,), name="Fans"))
+    asked = readable._ask
+    monkeypatch.setattr(readable, "_ask", lambda *given: passes.append(1) or asked(*given))
+    after, notes = found.continuing(before, {0: 0, 1: 1, 2: 2})
+    assert notes == []
+    assert len(after.edits) == 13
+    assert passes == [1]
+    fresh = with_rules(after.segments.drop(READABLE.keys()), readable_rules(after.members, after.data))
+    assert_frame_equal(after.segments, fresh.select(after.segments.columns))
+    passes.clear()
+    found.edited(*pins)
+    assert passes == [1]
+
+
+@pytest.mark.parametrize("traits", [True, False])
+def test_rules_ask_for_columns_of_users_only_where_the_run_uses_them(small_run, monkeypatch, traits: bool) -> None:
+    run, asked = load(small_run), []
+    users = run.data.users.with_columns(age=pl.int_range(pl.len()) % 60)
+    config = run.learnt.config
+    recommend = config.recommend.model_copy(update={"traits": traits})
+    config = config.model_copy(update={"recommend": recommend})
+    run.learnt = replace(run.learnt, data=replace(run.data, users=users), config=config)
+    made = readable.facts_of
+    monkeypatch.setattr(readable, "facts_of", lambda *given: asked.extend(made(*given)) or asked)
+    run.edited(Edit("pin", (2,), (min(of(run, 0)),)))
+    assert asked
+    assert ("age" in {fact.text for fact in asked}) == traits
 
 
 def _with_ids_of(after: Run, before: Run) -> pl.DataFrame:
