@@ -349,6 +349,7 @@ def test_sums_of_weights_do_not_depend_on_the_order_of_rows() -> None:
     found = readable_rules(members, data)
     assert any("total_weight" in str(one.text) for one in found.values())
     values = Sheet(data, ["total_weight"]).values["total_weight"]
+    assert values.to_list() == heavy["weight"].round(1).to_list()
     for seed in range(5):
         turned = replace(data, interactions=data.interactions.sample(fraction=1.0, shuffle=True, seed=seed))
         assert Sheet(turned, ["total_weight"]).values["total_weight"].equals(values)

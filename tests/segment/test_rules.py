@@ -394,3 +394,22 @@ def test_a_number_that_is_none_is_missing() -> None:
     odd = make(EVENTS, ITEMS, USERS.with_columns(score=pl.Series([1.0, float("nan"), None, 0.0])))
     assert who("score > 0.5", odd, MEMBERS, SEGMENTS) == {"ann"}
     assert who("missing(score)", odd, MEMBERS, SEGMENTS) == {"bob", "cid"}
+
+
+def test_figures_are_those_of_the_values_as_they_were_given_and_not_of_their_last_bits() -> None:
+    rows = (
+        [("a", f"i{k}", 0.1) for k in range(10)] + [("b", f"i{k}", 0.7) for k in range(3)] + [("c", "i0", 12345678.0)]
+    )
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "weight"], orient="row")
+    data = make(frame)
+    assert parse("total_weight == 1").members(data).to_list() == ["a"]
+    assert parse("total_weight == 2.1").members(data).to_list() == ["b"]
+    assert parse("total_weight == 12345678").members(data).to_list() == ["c"]
+    rated = make(
+        pl.DataFrame(
+            [("a", f"i{k}", 4.7) for k in range(3)] + [("b", "i0", 1.0)],
+            schema=["user_id", "item_id", "rating"],
+            orient="row",
+        )
+    )
+    assert parse("mean_rating >= 4.7 and mean_rating <= 4.7").members(rated).to_list() == ["a"]

@@ -20,7 +20,7 @@ from shoal.titles import titles
 
 Kind = Literal["number", "text", "truth", "time"]
 DAY = 86_400_000_000  # microseconds
-EXACT = 12  # significant digits of sums and means: the last bits depend on the order of rows
+KEPT, EXACT = 7, 12  # significant digits of a value, and of sums and means: their last bits depend on the order of rows
 MOST_COMPARED = 20_000  # titles that a misspelt one is held against
 
 FIGURES: Mapping[str, str] = {
@@ -187,9 +187,9 @@ class Facts:
         if name == "rating_count":
             return pl.col(RATING).count()
         if name == "mean_rating":
-            return pl.col(RATING).cast(pl.Float64).mean().round_sig_figs(EXACT)
+            return _as_given(RATING).mean().round_sig_figs(EXACT)
         if name == "total_weight":
-            return pl.col(WEIGHT).cast(pl.Float64).sum().round_sig_figs(EXACT)
+            return _as_given(WEIGHT).sum().round_sig_figs(EXACT)
         at = pl.col(AT).cast(pl.Datetime("us"))
         if name == "days_active":
             return (at.max() - at.min()).dt.total_microseconds() / DAY
@@ -205,6 +205,12 @@ class Facts:
         if self._labels is None:
             self._labels = categories(self.data.items)
         return self._labels
+
+
+def _as_given(column: str) -> pl.Expr:
+    """Return values as they were given: .1 is kept as a float32, which is a little more, so that ten are above 1."""
+    value = pl.col(column).cast(pl.Float64)
+    return pl.when(value == value.floor()).then(value).otherwise(value.round_sig_figs(KEPT))
 
 
 def close_to(word: str, known: pl.Series) -> str:
