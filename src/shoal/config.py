@@ -230,7 +230,7 @@ class Recommend(Settings):
     max_item_item: Annotated[int, Field(ge=10, le=50_000)] = 12_000
     """Items in the item-item model, most used first (memory grows with the square: 12,000 take 1.2 GB)."""
     traits: bool = True
-    """Whether what the users table tells of people (gender, age, ...) is used, for newcomers above all."""
+    """Whether what the users table tells of people (gender, age, ...) is used: for newcomers, and in rules."""
     trees: bool = True
     """Whether boosted trees may order the blend's candidates; they do only where validation favours them."""
 
