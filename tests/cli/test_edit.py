@@ -11,8 +11,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from shoal.cli import main as cli
+from shoal.config import Config
+from shoal.data.synthetic import planted_world
 from shoal.errors import ConfigError, StoreError
-from shoal.pipeline import load
+from shoal.pipeline import fit, load
 from shoal.run import Run
 from shoal.segment import readable
 from shoal.segment.edits import Edit
@@ -391,6 +393,19 @@ def test_rules_ask_for_columns_of_users_only_where_the_run_uses_them(small_run, 
     run.edited(Edit("pin", (2,), (min(of(run, 0)),)))
     assert asked
     assert ("age" in {fact.text for fact in asked}) == traits
+
+
+@pytest.mark.slow
+def test_a_fit_that_does_not_use_columns_of_users_has_no_rule_that_asks_for_them(monkeypatch) -> None:
+    world, _ = planted_world(users=80, items=40, segments=2, events_per_user=12, seed=1)
+    world = replace(world, users=world.users.with_columns(age=pl.int_range(pl.len()) % 10))
+    asked, made = [], readable.facts_of
+    monkeypatch.setattr(readable, "facts_of", lambda *given: asked.extend(made(*given)) or asked)
+    small = {"train": {"epochs": 1, "batch_users": 64}, "tower": {"width": 16, "history": 20}, "segment": {"n": 2}}
+    fit(world, config=Config(**small, recommend={"factors": 8, "traits": False}, effort="quick"))
+    told = {fact.text for fact in asked}
+    assert "event_count" in told
+    assert "age" not in told
 
 
 def _with_ids_of(after: Run, before: Run) -> pl.DataFrame:
