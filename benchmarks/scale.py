@@ -2,8 +2,10 @@
 
     python benchmarks/scale.py --results runs/scale
     python benchmarks/scale.py --results runs/scale --millions 0.1 0.3 1 --threads 2
+    python benchmarks/scale.py --results runs/scale --millions 1 --items 60000
 
-A user has 50 events, and items grow with the square root: 500 for 100,000 events, 5,000 for ten million. Each world is
+A user has 50 events, and items grow with the square root: 500 for 100,000 events, 5,000 for ten million; or there are
+so many as are asked for. Each world is
 fitted in a process of its own (effort quick, nothing encoded before), then the ten best items are asked for, for at
 most 20,000 users. What was measured is not measured again: a JSON file a world stands under --results.
 
@@ -38,6 +40,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millions", type=float, nargs="+", default=[0.1, 0.3, 1, 3, 10], help="events of each world")
+    parser.add_argument("--items", type=int, help="of every world")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--results", type=Path, default=Path("runs/scale"))
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # the measuring half, in a process of its own
@@ -45,7 +48,7 @@ def main() -> None:
     if options.one:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
-        print(json.dumps(measure(options.one)))
+        print(json.dumps(measure(options.one, options.items)))
         return
     worlds = [world(round(m * 1e6), options) for m in sorted(options.millions)]
     print("\n".join(lines(worlds)))
@@ -53,11 +56,13 @@ def main() -> None:
 
 def world(events: int, options: argparse.Namespace) -> dict[str, Any]:
     """Return what a world took, measured unless that was done before."""
-    place = options.results / f"{events}-threads-{options.threads}.json"
+    items = () if options.items is None else ("--items", str(options.items))
+    name = f"{events}-threads-{options.threads}" + ("" if options.items is None else f"-items-{options.items}")
+    place = options.results / f"{name}.json"
     if not place.exists():
         print(f"{events:,} events ...", file=sys.stderr, flush=True)
         env = os.environ | dict.fromkeys(THREADS, str(options.threads))
-        command = [sys.executable, __file__, "--one", str(events), "--threads", str(options.threads)]
+        command = [sys.executable, __file__, "--one", str(events), "--threads", str(options.threads), *items]
         told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env).stdout
         place.parent.mkdir(parents=True, exist_ok=True)
         half = place.with_suffix(".half")
@@ -67,13 +72,14 @@ def world(events: int, options: argparse.Namespace) -> dict[str, Any]:
     return measured
 
 
-def measure(events: int) -> dict[str, Any]:
+def measure(events: int, items: int | None = None) -> dict[str, Any]:
     """Plant a world in this process, fit it, ask for lists, and return what that took."""
     import shoal
     from shoal.data.synthetic import planted_world
     from shoal.progress import progress
 
-    users, items = events // EVENTS_PER_USER, round(500 * sqrt(events / 1e5))
+    users = events // EVENTS_PER_USER
+    items = round(500 * sqrt(events / 1e5)) if items is None else items
     data, _ = planted_world(users=users, items=items, segments=8, events_per_user=EVENTS_PER_USER, seed=0)
     planted, began = time.monotonic(), time.process_time()
     run = shoal.fit(data, config=shoal.Config(effort="quick"), cache=None, progress=progress("lines"))
