@@ -4,10 +4,10 @@
     python benchmarks/scale.py --results runs/scale --millions 0.1 0.3 1 --threads 2
     python benchmarks/scale.py --results runs/scale --millions 1 --items 60000
 
-A user has 50 events, and items grow with the square root: 500 for 100,000 events, 5,000 for ten million; or there are
-so many as are asked for. Each world is
-fitted in a process of its own (effort quick, nothing encoded before), then the ten best items are asked for, for at
-most 20,000 users. What was measured is not measured again: a JSON file a world stands under --results.
+A user has 50 events, and items grow with the square root: 500 for 100,000 events, 5,000 for ten million; or as many as
+--items says. Each world is fitted in a process of its own (effort quick, nothing encoded before), then the ten best
+items are asked for, for at most 20,000 users. What was measured is not measured again: a JSON file a world stands
+under --results.
 
 Processes keep to as many processors as they have threads. Seconds are those of a clock; where a machine does other
 things too they are more than the processor's, which stand in rows of their own.

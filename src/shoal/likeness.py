@@ -1,7 +1,7 @@
 """Whether likeness to a list of users tells who behaves like it: by events that were hidden from the likeness.
 
 a part of everybody's events hidden, similarity from the rest --> does it tell who likes what the list likes?
-      --isotonic--> probability of behaving alike --> threshold
+    --isotonic--> probability of behaving alike --> threshold
 """
 
 from __future__ import annotations

@@ -63,7 +63,8 @@ def test_a_fact_that_is_split_twice_has_its_tightest_bounds_alone() -> None:
         (52.5, "whole", 52.0), (152.5, "whole", 150.0), (0.5, "whole", 0.0), (99.5, "whole", 99.0),
         (0.2049, "share", 0.2), (0.004, "share", 0.0), (3.7512, "number", 3.8), (7312.4, "number", 7300.0),
         (-0.0123, "number", -0.012), (0.0, "number", 0.0), (0.31, "truth", 0.5),
-        (7312.4, "days", 7300.0), (23.6, "days", 24.0), (3.75, "days", 4.0), (1.234, "days", 1.2), (0.0, "days", 0.0),
+        (7312.4, "days", 7300.0), (23.6, "days", 24.0), (13.75, "days", 14.0),
+        (3.75, "days", 3.8), (1.234, "days", 1.2), (0.0, "days", 0.0),
     ],
 )  # fmt: skip
 def test_limits_are_rounded_to_what_one_can_read(limit: float, unit, said: float) -> None:

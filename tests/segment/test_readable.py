@@ -155,9 +155,12 @@ def test_what_finds_too_few_or_too_little_is_refused_with_figures() -> None:
     assert why(100, 16, 120, 800) == (
         f"{CHANCE}: of the users that the best one finds 16 % (10 to 24) belong, of those asked 15 %"
     )
-    assert why(9, 9, 30, 800) == f"{LITTLE}: the best one finds 9 of 30 users, and 10 are needed"
+    assert (
+        why(9, 9, 30, 800)
+        == f"{LITTLE}: the best one finds 9 of 30 users whom it was not learnt from, and 10 are needed"
+    )
     assert why(10, 10, 30, 800) is None
-    assert why(24, 24, 97, 800) == f"{LITTLE}: the best one finds 25 % of its users, and 25 % are needed"
+    assert why(24, 24, 97, 800) == f"{LITTLE}: the best one finds 24 % of its users, and 25 % are needed"
     assert why(15, 15, 97, 800) == f"{LITTLE}: the best one finds 15 % of its users, and 25 % are needed"
     assert why(25, 25, 97, 800) is None
 
@@ -327,14 +330,31 @@ def test_no_column_of_users_is_asked_for_where_traits_are_not_used() -> None:
         assert_frame_equal(again, with_rules(segments, found))
 
 
-def test_a_column_called_segment_is_asked_for_unless_it_is_what_is_told() -> None:
+def test_an_export_beside_the_users_is_never_asked_for_even_where_it_is_an_old_one() -> None:
     theirs = np.random.default_rng(4).integers(0, 3, 800)
-    data = world(columns={"segment": pl.Series(theirs), "strength": pl.Series(theirs / 2)})
+    told = {"segment": pl.Series(theirs), "strength": pl.Series(theirs / 2), "name": pl.Series(theirs).cast(pl.String)}
+    data = world(columns=told)
     users = data.users[USER].cast(pl.String)
-    other = pl.DataFrame({USER: users, SEGMENT: pl.Series(theirs > 1).cast(pl.Int32)})
-    assert readable_rules(other, data)[1].text in ('column("segment") > 1', 'column("strength") > 0.75')
-    own = pl.DataFrame({USER: users, SEGMENT: pl.Series(theirs, dtype=pl.Int32)})
-    assert not any("column(" in str(one.text) for one in readable_rules(own, data).values())
+    for now in (theirs, theirs > 1, np.where(np.arange(800) == 5, 0, theirs)):
+        members = pl.DataFrame({USER: users, SEGMENT: pl.Series(now).cast(pl.Int32)})
+        assert not any(name in str(one.text) for one in readable_rules(members, data).values() for name in told)
+
+
+def test_a_name_is_asked_for_where_there_is_no_segment_beside_it() -> None:
+    names = np.random.default_rng(4).choice(["Ann", "Bo", "Cy"], 800)
+    data = world(columns={"name": pl.Series(names)})
+    members = pl.DataFrame({USER: data.users[USER].cast(pl.String), SEGMENT: pl.Series(names == "Bo").cast(pl.Int32)})
+    assert readable_rules(members, data)[1].text == 'name == "Bo"'
+
+
+def test_a_segment_whose_rule_was_emptied_gets_one_though_its_users_are_the_same() -> None:
+    data = world(columns={"age": pl.Series(np.random.default_rng(2).integers(18, 90, 800))})
+    members = members_by(data, "age > 60")
+    empty = with_rules(pl.DataFrame({SEGMENT: pl.Series([0, 1], dtype=pl.Int32)}), {})
+    again, _ = rules_again(empty, None, members, members, data)
+    assert_frame_equal(again, with_rules(empty, readable_rules(members, data)))
+    same, _ = rules_again(again, None, members, members, data)
+    assert_frame_equal(same, again)
 
 
 def test_sums_of_weights_do_not_depend_on_the_order_of_rows() -> None:

@@ -42,9 +42,9 @@ WIDTHS, WIDE = (64, 128, 256, 512), (30.0, 10.0)
 TRUST = ((0.0, 1.0), (0.25, 1.0), (0.25, 0.3), (1.0, 0.3))
 """How much shared words count when cold items are told, and the ridge: from much alike texts to few but sure words."""
 MOST_TOLD_FROM = 4_000
-"""Items that cold ones are told from while `TRUST` is chosen; then there may be more."""
+"""Items that cold ones are told from while `TRUST` is chosen; afterwards there may be more."""
 MOST_SAID = 20_000_000
-"""Scores that are held at once meanwhile."""
+"""Scores that are held at once while `TRUST` is chosen."""
 HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
 ORDER = ("popularity", "trending", "by_traits", "item_item", "walks", "factors", "sequence", "text", "by_segment")
 """Models read only those before them."""
@@ -231,7 +231,7 @@ class Bench:
         held = replace(held, liked=held.liked.where(held.allowed[held.liked.items]))  # type: ignore[index]
         users = rng.permutation(np.flatnonzero(held.liked.counts))[: max(1, MOST_SAID // n_items)]
         if len(cold) < self.held.n or not len(users):
-            self.progress.log("tune  cold items: too few warm ones to play them; words are not trusted")
+            self.progress.log("tune  cold items: too few to play them, or nobody liked any; words are not trusted")
             return
         held = held.take(np.sort(users))
         asked = Asked(held.past)

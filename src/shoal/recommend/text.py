@@ -29,7 +29,7 @@ BLOCK = 500
 MOST_WEIGHTS = 400_000_000
 """Entries of a map. Where more than 100,000 warm items, or 40,000 cold ones, are to be told, it is from fewer."""
 COLD_SHARE = 0.2
-"""Warm items that play the cold, all at once, while something is chosen for these."""
+"""Share of the warm items of a map that play the cold, all at once, while something is chosen for cold ones."""
 
 
 class TextMap:
@@ -145,7 +145,8 @@ class Text:
         Fitted models of warm items whose mean standardised score is carried over.
     words : (items, terms) sparse float32, optional
         See `TextMap`.
-    trust, l2, max_items : float
+    trust, l2 : float
+    max_items : int
         Of the map to cold items; see `TextMap`.
 
     Attributes

@@ -1,7 +1,7 @@
 """How many segments: enough to foretell what users do, few enough to come out the same again.
 
 More segments tell more users apart, as long as other users, or other events of the same users, would have led to the
-same ones; `shoal.segment.trial` measures both for each number that is tried.
+same ones; `shoal.segment.trial` measures how far both is so, for each number that is tried.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ def choose(
 
     Of the numbers from 2 to `at_most` whose smallest segment has `least_users`, which come out again
     (`Trial.comes_out_again`), and which held-out events bear out, the one with the largest worth: the lift in bits
-    times the agreement between halves of events (`Trial.worth`). Without evidence: the product of stability and
-    `Trial.apart`, the share of pairs of users that the segments tell apart. (The largest stable number would split a
-    planted segment at random; the most stable number is often 2, and says little.) Where none comes out again, the one
-    that does so most, and the reason says so; where held-out events bear none out, or the users are too few for two
-    segments, one.
+    times the agreement between halves of events, less where refits differ much (`Trial.worth`). Without evidence: the
+    product of stability and `Trial.apart`, the share of pairs of users that the segments tell apart. (The largest
+    stable number would split a planted segment at random; the most stable number is often 2, and says little.) Where
+    none comes out again, the one that does so most, and the reason says so; where held-out events bear none out, or the
+    users are too few for two segments, one.
 
     Returns
     -------

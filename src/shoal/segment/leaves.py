@@ -20,7 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 DEEPEST = 3  # splits above a leaf, which are bounds in a conjunction
 LEAST_LEAF = 5  # users
-OF_IT = 0.25  # share of the users inside, more than which no leaf needs
+OF_IT = 0.25  # share of the users inside, more than which no leaf needs, unless that is fewer than `LEAST_LEAF`
 DIGITS = 2  # significant ones of a bound, or more where these would send other users its way
 ALIKE, ALIKE_INSIDE = 0.99, 0.95
 """Shares of the learners, and of those inside, who lie on the same side of a bound when it is rounded."""
@@ -113,7 +113,7 @@ def tightest(path: Sequence[Bound]) -> Conjunction:
 
 
 def rounded(path: Conjunction, facts: Sequence[Fact], values: np.ndarray, inside: np.ndarray) -> Conjunction:
-    """Return the same with limits that one can read: shares to .01, others to as many digits as they need.
+    """Return the same with limits that one can read: shares to .01, days to whole ones, others to the digits they need.
 
     Two digits do for most; a year of birth needs four, or everyone would be older.
 
@@ -122,7 +122,8 @@ def rounded(path: Conjunction, facts: Sequence[Fact], values: np.ndarray, inside
     path : Conjunction
     facts : sequence of Fact
     values : (users, facts) float64
-        Of the users whom the path was learnt from: at least 99 of 100 stay on their side of each limit.
+        Of the users whom the path was learnt from: at least 99 of 100 stay on their side of each limit, but for shares
+        and days.
     inside : (users,) bool
         So do at least 95 of 100 of these.
     """
@@ -145,7 +146,7 @@ def _short(limit: float, unit: Unit, column: np.ndarray, inside: np.ndarray) -> 
 def readable(limit: float, unit: Unit, digits: int = DIGITS) -> float:
     """Return a limit with some significant digits, shares with two decimals; of whole numbers the next below.
 
-    Days are whole ones, but for the first two.
+    Days are whole ones, but for the first ten.
     """
     if unit == "truth":
         return 0.5
@@ -153,7 +154,7 @@ def readable(limit: float, unit: Unit, digits: int = DIGITS) -> float:
         return round(limit, 2) + 0.0  # no -0.0
     if unit == "whole":
         limit = math.floor(limit)
-    elif unit == "days" and abs(limit) > 2:
+    elif unit == "days" and abs(limit) > 10:
         limit = round(limit)
     if not limit:
         return 0.0
@@ -281,7 +282,7 @@ def _number(limit: float) -> str:
 def filled(values: np.ndarray) -> np.ndarray:
     """Return values as float32, as trees want them, with a column's median where they are missing (NaN) or infinite.
 
-    What is beyond float32 becomes the largest that is not.
+    What is beyond `BIGGEST` becomes it.
     """
     known = np.isfinite(values)
     columns = zip(values.T, known.T, strict=True)

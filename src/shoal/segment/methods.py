@@ -1,4 +1,4 @@
-"""Other ways to group users, behind one face, each frozen as spherical k-means is: centres, nearest by cosine.
+"""Ways to group users, behind one face, each frozen as spherical k-means is: centres, nearest by cosine.
 
     rows (users, width)  --kmeans | mixture | leiden | hdbscan-->  groups
                          --mean direction-->  centres (k, width)  --nearest-->  labels (users,)

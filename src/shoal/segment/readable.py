@@ -165,6 +165,10 @@ def rules_again(
     both = after.select(USER, *columns).join(before.select(USER, *columns), on=USER, how="full", suffix=" before")
     moved = both.filter(pl.any_horizontal(pl.col(c).ne_missing(pl.col(f"{c} before")) for c in columns))
     touched = {*moved[SEGMENT].drop_nulls(), *moved[f"{SEGMENT} before"].drop_nulls()}
+    for table in (segments, inside):  # what was merged or split, and came back to the same users
+        if table is not None and {RULE, "rule_reason"} <= set(table.columns):
+            bare = table.filter(pl.col(RULE).is_null(), pl.col("rule_reason").is_null(), pl.col(SEGMENT) != UNASSIGNED)
+            touched |= set(bare[SEGMENT])
     if not touched:
         return segments, inside
     # a subsegment is told from the rest of its segment, so that it is about other users where these changed
@@ -299,9 +303,10 @@ def _refused(found: Readable) -> str | None:
         of_found = f"{100 * found.hits / found.matched:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
         return f"{CHANCE}: of the users that the best one finds {of_found} belong, of those asked {100 * share:.0f} %"
     if found.hits < FEWEST:
-        return f"{LITTLE}: the best one finds {found.hits} of {found.members:,} users, and {FEWEST} are needed"
+        of_it = f"{found.hits} of {found.members:,} users whom it was not learnt from"
+        return f"{LITTLE}: the best one finds {of_it}, and {FEWEST} are needed"
     if found.hits < LEAST * found.members:
-        of_it = f"{100 * found.hits / found.members:.0f} %"
+        of_it = f"{math.floor(100 * found.hits / found.members)} %"
         return f"{LITTLE}: the best one finds {of_it} of its users, and {100 * LEAST:.0f} % are needed"
     return None
 

@@ -5,7 +5,7 @@ Which labels and items these are is chosen by the events of those users alone wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import polars as pl
 
@@ -16,7 +16,7 @@ from shoal.segment.leaves import Fact
 from shoal.segment.profile import MOST_TRAITS
 from shoal.segment.syntax import as_name, quoted
 from shoal.segment.words import categories
-from shoal.tables import ITEM, SEGMENT, STRENGTH, SUBSEGMENT, USER
+from shoal.tables import ITEM, NAME, SEGMENT, STRENGTH, SUBSEGMENT, USER
 from shoal.titles import titles
 
 COMMON, TELLING, ITEMS = 30, 8, 8
@@ -24,7 +24,9 @@ COMMON, TELLING, ITEMS = 30, 8, 8
 LABELLED = 0.5
 """Where labels are known of a smaller share of the events, single items are asked for too."""
 FEWEST = 10  # events of a label or item that may set a segment apart
-MOST_CODES = 50  # different whole numbers, more than which in more than half of the users are codes, not amounts
+MOST_CODES = 50  # different whole numbers; more, and more than half as many as users, are taken for codes
+OF_SEGMENTS, BESIDE = (SEGMENT, SUBSEGMENT, STRENGTH), (NAME, "holdout")
+"""Columns of the users table that are never asked for, and those that an export has beside a segment."""
 LONGEST = 60  # characters of a label, longer ones are nothing to read
 
 Levels = Mapping[int | None, list[int]]
@@ -45,7 +47,7 @@ def facts_of(data: Dataset, learners: pl.DataFrame, levels: Levels) -> list[Fact
     events = data.interactions.select(pl.col(USER, ITEM).cast(pl.Categorical))  # strings, where a run was loaded
     events = events.join(learners.cast({USER: pl.Categorical}), on=USER).drop(USER)
     pairs = events.group_by(pl.all()).len("count").with_columns(pl.col(ITEM).cast(pl.String), pl.col("count").cast(int))
-    found = [*_figures(data), *_labels(pairs, labels, levels), *_columns(data.users, learners)]
+    found = [*_figures(data), *_labels(pairs, labels, levels), *_columns(data.users)]
     labelled = pl.col(ITEM).is_in(labels[ITEM].unique().implode())
     of_events = pairs.select(pl.col("count").filter(labelled).sum() / pl.col("count").sum()).item()
     return found if of_events >= LABELLED else [*found, *_items(pairs, data, levels)]
@@ -68,7 +70,7 @@ def _labels(pairs: pl.DataFrame, labels: pl.DataFrame, levels: Levels) -> list[F
 
 
 def _items(pairs: pl.DataFrame, data: Dataset, levels: Levels) -> list[Fact]:
-    """Return the items that set a segment apart, by their titles; by their ids where no title can be read."""
+    """Return the items that set a segment apart, by title, or by id where no title of all can be read."""
     called = titles(data.items)
     known = set(called[ITEM])
     chosen = sorted(set(_set_apart(pairs, pairs, ITEM, levels, ITEMS)))
@@ -93,10 +95,10 @@ def _set_apart(counted: pl.DataFrame, pairs: pl.DataFrame, by: str, levels: Leve
         yield from found.group_by(SEGMENT, maintain_order=True).head(most)[by]
 
 
-def _columns(users: pl.DataFrame, learners: pl.DataFrame) -> list[Fact]:
+def _columns(users: pl.DataFrame) -> list[Fact]:
     """Return the columns that rules can compare: numbers that are no codes, truths, and words of few values."""
     found: list[Fact] = []
-    for name in sorted(set(users.columns) - {USER} - _of_the_run(users, learners)):
+    for name in sorted(set(users.columns) - {USER} - _exported(users.columns)):
         plain = as_name(name) and name not in FIGURES and name not in FUNCTIONS
         text, kind = name if plain else f"column({quoted(name)})", users.schema[name]
         if kind == pl.Boolean:
@@ -108,21 +110,16 @@ def _columns(users: pl.DataFrame, learners: pl.DataFrame) -> list[Fact]:
     return found
 
 
-def _of_the_run(users: pl.DataFrame, learners: pl.DataFrame) -> set[str]:
-    """Return the columns that say what is to be told: an export of the same segments, put beside the users."""
-    found = set[str]()
-    for name in {SEGMENT, SUBSEGMENT} & set(users.columns) & set(learners.columns):
-        if users.schema[name].is_nested():
-            continue
-        theirs = pl.col(name).cast(pl.String).cast(pl.Float64, strict=False).alias("theirs")
-        both = learners.select(USER, name).join(users.select(pl.col(USER).cast(pl.String), theirs), on=USER)
-        if both.height and both.select((pl.col("theirs") == pl.col(name)).fill_null(value=False).all()).item():
-            found.add(name)
-    return found | ({STRENGTH} if SEGMENT in found else set())
+def _exported(columns: Collection[str]) -> set[str]:
+    """Return the columns that say what is to be told, where an export of members was put beside the users.
+
+    They are known by their names: merges, withheld users and later fits make an export differ from what is told now.
+    """
+    return set(OF_SEGMENTS) | (set(BESIDE) if SEGMENT in columns else set())
 
 
 def _is_code(column: pl.Series) -> bool:
-    """Return whether whole numbers tell nearly each user from the others, as postcodes and customer numbers do."""
+    """Return whether whole numbers differ too much to be amounts: as customer numbers do, and large sums, too."""
     known = column.drop_nulls()
     different = known.n_unique()
     return column.dtype.is_integer() and different > MOST_CODES and different > len(known) / 2
