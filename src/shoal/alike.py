@@ -15,7 +15,7 @@ import polars as pl
 from shoal.data.ids import Ids
 from shoal.errors import ConfigError, NotEnoughDataError
 from shoal.learnt import Learnt, sorted_ids
-from shoal.likeness import LEAST_EVENTS, LEAST_SEEDS, Check, Found, checked, directions, nearness
+from shoal.likeness import LEAST_EVENTS, LEAST_SEEDS, Calibrated, Check, checked, directions, nearness
 from shoal.tables import USER
 
 ALIKE = {USER: pl.String(), "similarity": pl.Float32(), "probability": pl.Float64()}
@@ -109,7 +109,9 @@ def lookalikes(learnt: Learnt, seeds: pl.Series, n: int | None = None, *, seed: 
     return _told(users, others, similarity, found, n)
 
 
-def _told(users: Ids, others: np.ndarray, similarity: np.ndarray, found: Found | None, n: int | None) -> Lookalikes:
+def _told(
+    users: Ids, others: np.ndarray, similarity: np.ndarray, found: Calibrated | None, n: int | None
+) -> Lookalikes:
     order = np.argsort(-similarity, kind="stable")
     if n is not None:
         order = order[:n]

@@ -113,7 +113,7 @@ def nearness(rows: np.ndarray, seeds: np.ndarray, own: np.ndarray | None = None)
 
 
 @dataclass(frozen=True)
-class Found:
+class Calibrated:
     """What held-out events say of a threshold, and how a similarity becomes a probability of behaving alike."""
 
     check: Check
@@ -126,7 +126,7 @@ def checked(
     usable: np.ndarray,
     others: np.ndarray,
     seed: int,
-) -> Found | None:
+) -> Calibrated | None:
     """Hold the similarity to a list against events that are hidden.
 
     Parameters
@@ -141,7 +141,7 @@ def checked(
 
     Returns
     -------
-    Found or None
+    Calibrated or None
         None where fewer than `LEAST_SEEDS` of either have `LEAST_EVENTS` events.
     """
     rng = generator(seed, "alike")
@@ -216,7 +216,7 @@ def _judged(
     auc: tuple[float, float, float],
     rng: np.random.Generator,
     seed: int,
-) -> Found:
+) -> Calibrated:
     """Calibrate, set a threshold, and judge it on users who had no part in it."""
     fold = rng.permutation(len(near)) % 2
     added = np.zeros(len(near), bool)
@@ -228,13 +228,13 @@ def _judged(
     if added.sum() < 2 or not np.isfinite(threshold):
         nothing = (float("nan"),) * 2, (float("nan"),) * 3
         check = Check(float("inf"), len(near), 0, *nothing[0], *nothing[0], *nothing[1], *auc)
-        return Found(check, calibration)
+        return Calibrated(check, calibration)
     gains = np.stack([alike[added] - expected[added], taste[added] - usual[added]])
     means = resample(gains, seed=seed, draws=2000) / gains.shape[1]
     (low, high), (lift_low, lift_high) = (percentiles(one, 0.95) for one in means)
     figures = float(alike[added].mean()), float(expected[added].mean()), low, high
     lift = float(gains[1].mean()), lift_low, lift_high
-    return Found(Check(threshold, len(near), int(added.sum()), *figures, *lift, *auc), calibration)
+    return Calibrated(Check(threshold, len(near), int(added.sum()), *figures, *lift, *auc), calibration)
 
 
 def _threshold(near: np.ndarray, alike: np.ndarray) -> tuple[float, IsotonicRegression]:

@@ -21,7 +21,7 @@ from shoal.encode.open import open_encoder
 from shoal.learn import Around
 from shoal.learnt import Learnt, sorted_ids
 from shoal.segment.blind import blind_scores, years_of
-from shoal.segment.judged import Blind
+from shoal.segment.blind_scores import Blind
 from shoal.tables import NAME, PARENT, SEGMENT, USER
 
 

@@ -17,7 +17,7 @@ from shoal.data.synthetic import TOPICS, noise_world, planted_world
 from shoal.errors import MismatchError
 from shoal.segment.ask import Chat, Endpoint
 from shoal.segment.blind import blind_scores, chat_scores, choice_of, halves, years_of
-from shoal.segment.judged import TABLE
+from shoal.segment.blind_scores import TABLE
 
 WORDS = {word: place for place, word in enumerate(w for t, words in TOPICS.items() for w in (t.lower(), *words))}
 

@@ -13,7 +13,7 @@ from shoal.errors import ConfigError, NotEnoughDataError
 from shoal.tables import ITEM, RATING, USER, WEIGHT
 
 
-def finish(
+def as_split(
     data: Dataset,
     protocol: str,
     train: pl.DataFrame,
@@ -32,8 +32,8 @@ def finish(
     unknown = test.join(train.select(ITEM).unique(), on=ITEM, how="anti").height
     notes = (
         *notes,
-        *note(strangers, "test users are shown nothing"),
-        *(note(unknown, "test events have items unknown to training") if candidates is None else ()),
+        *note_of(strangers, "test users are shown nothing"),
+        *(note_of(unknown, "test events have items unknown to training") if candidates is None else ()),
     )
     apart = given.height if protocol in ("strong", "cold-user") else 0  # elsewhere `given` is a part of `train`
     left_out = data.interactions.height - train.height - apart - test.height
@@ -60,7 +60,7 @@ def of_users(events: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
     return events.join(users.select(USER).unique(), on=USER, how="semi", maintain_order="left")
 
 
-def likes(data: Dataset, relevant_from: float | None) -> pl.DataFrame:
+def liked_events(data: Dataset, relevant_from: float | None) -> pl.DataFrame:
     """Return the events with a rating, or a count, of at least `relevant_from`; all of them where that is None."""
     if relevant_from is None:
         return data.interactions
@@ -72,7 +72,7 @@ def likes(data: Dataset, relevant_from: float | None) -> pl.DataFrame:
     return data.interactions.filter(pl.col(value) >= relevant_from)
 
 
-def note(n: int, what: str) -> tuple[str, ...]:
+def note_of(n: int, what: str) -> tuple[str, ...]:
     """Return the note that there are `n` of something; none where there are none."""
     return (f"{n:,} {what}",) if n else ()
 

@@ -22,7 +22,16 @@ import polars as pl
 
 from shoal.data.dataset import Dataset
 from shoal.data.draws import DRAW, PLACE, count, draw_ids, with_draws, with_places
-from shoal.data.hold_out import check_share, check_times, check_whole, finish, hold_out_users, likes, note, of_users
+from shoal.data.hold_out import (
+    as_split,
+    check_share,
+    check_times,
+    check_whole,
+    hold_out_users,
+    liked_events,
+    note_of,
+    of_users,
+)
 from shoal.data.leakage import Split, check_leakage
 from shoal.errors import ConfigError, NotEnoughDataError, did_you_mean
 from shoal.tables import AT, ITEM, USER
@@ -73,7 +82,7 @@ def random(data: Dataset, *, share: float = 0.2, seed: int = 0) -> Split:
     asked = pl.col(DRAW).rank("ordinal") <= count(share, events.height)
     events = events.with_columns(asked.alias("_asked"))
     train, test = events.filter(~pl.col("_asked")), events.filter(pl.col("_asked"))
-    return finish(data, "random", train, of_users(train, test), test)
+    return as_split(data, "random", train, of_users(train, test), test)
 
 
 def temporal(data: Dataset, *, share: float = 0.2, at: datetime | None = None, seed: int = 0) -> Split:
@@ -112,8 +121,8 @@ def temporal(data: Dataset, *, share: float = 0.2, at: datetime | None = None, s
             f"The cut-off {cutoff} leaves {train.height:,} events to learn from and {test.height:,} to ask; "
             f"the events lie between {first} and {last}. Choose a moment between the two."
         )
-    notes = note(data.interactions.height - timed.height, "events without a time are on neither side")
-    return finish(data, "temporal", train, of_users(train, test), test, cutoff=cutoff, notes=notes)
+    notes = note_of(data.interactions.height - timed.height, "events without a time are on neither side")
+    return as_split(data, "temporal", train, of_users(train, test), test, cutoff=cutoff, notes=notes)
 
 
 def last_out(data: Dataset, *, n: int = 1, seed: int = 0) -> Split:
@@ -138,13 +147,13 @@ def last_out(data: Dataset, *, n: int = 1, seed: int = 0) -> Split:
     test = of_users(events, asked_users).filter(pl.col(PLACE) < n)
     train = events.join(test.select(USER, ITEM), on=[USER, ITEM], how="anti", maintain_order="left")
     notes = (
-        *note(of_user.filter(short).height, f"users with fewer than {n + 2} events are trained on and not asked"),
-        *note(
+        *note_of(of_user.filter(short).height, f"users with fewer than {n + 2} events are trained on and not asked"),
+        *note_of(
             of_user.filter(untimed & ~short).height,
             "users with an event without a time are trained on and not asked",
         ),
     )
-    return finish(data, "last-out", train, of_users(train, test), test, notes=notes)
+    return as_split(data, "last-out", train, of_users(train, test), test, notes=notes)
 
 
 def strong(
@@ -186,7 +195,7 @@ def strong(
     """
     check_share(users_share=users_share, shown=shown)
     check_whole(min_events=min_events, low=2)
-    liked = likes(data, relevant_from)
+    liked = liked_events(data, relevant_from)
     events = liked.filter(pl.len().over(USER) >= min_events)
     train, held_out = hold_out_users(events, users_share, seed, "strong")
     known = held_out.join(train.select(ITEM).unique(), on=ITEM, how="semi", maintain_order="left")
@@ -197,12 +206,16 @@ def strong(
     test = placed.filter(pl.col(PLACE) < asked)
     given = of_users(placed.filter(pl.col(PLACE) >= asked), test)
     notes = (
-        *note(data.interactions.height - liked.height, f"events below {relevant_from} are left out"),
-        *note(liked.height - events.height, f"events of users with fewer than {min_events} events are left out"),
-        *note(held_out.height - known.height, "events of held-out users with items unknown to training are left out"),
-        *note(known.height - given.height - test.height, "events of held-out users with one event left are left out"),
+        *note_of(data.interactions.height - liked.height, f"events below {relevant_from} are left out"),
+        *note_of(liked.height - events.height, f"events of users with fewer than {min_events} events are left out"),
+        *note_of(
+            held_out.height - known.height, "events of held-out users with items unknown to training are left out"
+        ),
+        *note_of(
+            known.height - given.height - test.height, "events of held-out users with one event left are left out"
+        ),
     )
-    return finish(data, "strong", train, given, test, notes=notes)
+    return as_split(data, "strong", train, given, test, notes=notes)
 
 
 def cold_item(data: Dataset, *, share: float = 0.1, seed: int = 0) -> Split:
@@ -217,9 +230,9 @@ def cold_item(data: Dataset, *, share: float = 0.1, seed: int = 0) -> Split:
     train = events.join(cold, on=ITEM, how="anti", maintain_order="left")
     asked = events.join(cold, on=ITEM, how="semi", maintain_order="left")
     test = of_users(asked, train)
-    notes = note(asked.height - test.height, "events of users who have held-out items alone are left out")
+    notes = note_of(asked.height - test.height, "events of users who have held-out items alone are left out")
     candidates = tuple(cold[ITEM].cast(pl.String).sort())
-    return finish(data, "cold-item", train, of_users(train, test), test, candidates=candidates, notes=notes)
+    return as_split(data, "cold-item", train, of_users(train, test), test, candidates=candidates, notes=notes)
 
 
 def cold_user(
@@ -261,13 +274,13 @@ def cold_user(
         check_times(data, "cold-user")
         enough = usable[USER].n_unique()
         usable = usable.filter(pl.col(AT).is_not_null().all().over(USER))
-        notes = note(enough - usable[USER].n_unique(), "users with an event without a time are not held out")
+        notes = note_of(enough - usable[USER].n_unique(), "users with an event without a time are not held out")
     _, held_out = hold_out_users(usable, users_share, seed, "cold-user")
     train = data.interactions.join(held_out.select(USER).unique(), on=USER, how="anti", maintain_order="left")
     drawn = with_draws(held_out, seed, "cold-user", "shown")
     placed = with_places(drawn, [AT, DRAW] if order == "time" else [DRAW])
     given, test = placed.filter(pl.col(PLACE) < shown), placed.filter(pl.col(PLACE) >= shown)
-    return finish(data, "cold-user", train, given, test, notes=notes)
+    return as_split(data, "cold-user", train, given, test, notes=notes)
 
 
 PROTOCOLS: dict[str, Callable[..., Split]] = {

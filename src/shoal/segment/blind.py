@@ -24,7 +24,7 @@ from shoal.errors import MismatchError
 from shoal.protocols import Encoder
 from shoal.seeding import generator
 from shoal.segment.ask import AskError, Chat
-from shoal.segment.judged import Blind, nothing, scored
+from shoal.segment.blind_scores import Blind, not_judged, scored
 from shoal.segment.truth import NEW, OLD, about_items, eras_of, speaks_of_items, subject_of
 from shoal.segment.words import decades
 from shoal.tables import ITEM, UNASSIGNED, USER
@@ -121,7 +121,7 @@ def blind_scores(
     shown = histories.where(visible[histories.items])
     users = _users(segments, shown, choices, most_users, seed)
     if len(choices) < 2 or not len(users):
-        return nothing(names, choices)
+        return not_judged(names, choices)
     drawn, spoken = _drawn(shown, users, items_each, seed), [names[s] for s in choices]
     texts = [about_items(name) if years is None else subject_of(name) for name in spoken]
     likeness = _by_text(texts, vectors, shown, drawn, encoder)  # (judged, k)
@@ -160,14 +160,14 @@ def chat_scores(
     choices = choice_of(names)
     users = _users(segments, histories, choices, most_users, seed)
     if len(choices) < 2:
-        return nothing(names, choices, judge="chat")
+        return not_judged(names, choices, judge="chat")
     users = generator(seed, "blind chat").permutation(users)  # or a call would hold one segment alone
     shown = [[titles[item] for item in items] for items in _drawn(histories, users, items_each, seed)]
     parts = [_asked(names, choices, shown[i : i + CHAT_CALL], chat) for i in range(0, len(shown), CHAT_CALL)]
     picked = np.concatenate([np.zeros(0, np.int64), *parts])
     told = picked >= 0
     if not told.any():
-        return nothing(names, choices, judge="chat")
+        return not_judged(names, choices, judge="chat")
     return scored(names, choices, segments[users[told]], np.array(choices)[picked[told]], draws, seed, judge="chat")
 
 

@@ -25,7 +25,7 @@ _COMPARE = {
     ">=": lambda a, b: a >= b,
 }
 Typed = tuple[Kind, pl.Expr]
-Fact = TypeVar("Fact", pl.Expr, Typed, str)
+T = TypeVar("T", pl.Expr, Typed, str)
 
 
 class Written(Protocol):
@@ -162,7 +162,7 @@ class Asked:
             raise self._wrong(node, f"{name} wants texts in quotes: {FUNCTIONS[name]}")
         return str(node.value)
 
-    def _fact(self, node: Node, ask: Callable[[], Fact]) -> Fact:
+    def _fact(self, node: Node, ask: Callable[[], T]) -> T:
         """Ask for a fact; where that fails, say it with the place."""
         try:
             return ask()

@@ -71,7 +71,7 @@ def count_of(labels: np.ndarray) -> int:
     return len(np.unique(labels[labels >= 0]))
 
 
-def large(labels: np.ndarray, least: int) -> np.ndarray:
+def without_small(labels: np.ndarray, least: int) -> np.ndarray:
     """Return the labels with groups of fewer than `least` rows put nowhere."""
     return np.where(np.bincount(labels)[labels] >= least, labels, NOWHERE)
 

@@ -27,7 +27,7 @@ import numpy as np
 from scipy import sparse
 
 from shoal.errors import MissingExtraError
-from shoal.segment.freeze import Found, count_of, frozen, large, largest
+from shoal.segment.freeze import Found, count_of, frozen, largest, without_small
 from shoal.segment.spherical import Clusters, cluster
 
 Grouping = Callable[[np.ndarray, int, np.random.Generator], Clusters]
@@ -157,7 +157,7 @@ def _leiden(igraph: Any, rows: np.ndarray, n: int, rng: np.random.Generator) -> 
         n_iter = next(looks)
         with _drawing(igraph, seed):
             found = graph.community_leiden("modularity", weights=weights, resolution=resolution, n_iterations=-1)
-        return large(np.asarray(found.membership), max(2, math.ceil(min(LEAST_SHARE, 0.5 / n) * len(rows))))
+        return without_small(np.asarray(found.membership), max(2, math.ceil(min(LEAST_SHARE, 0.5 / n) * len(rows))))
 
     labels = _resolve(at, n)
     return Found(largest(labels, n), n_iter, count_of(labels) == n)

@@ -24,7 +24,7 @@ from shoal.segment.ask import LEAST_REPLY, AskError, Chat, Endpoint, Model, esti
 from shoal.segment.evidence import DETAIL, Told, support, told
 from shoal.segment.gguf import Gguf
 from shoal.segment.name import ContrastNamer, key
-from shoal.segment.prompt import VERSION, clean, entries_of, is_chinese, messages_of, schema_of, sentence_of
+from shoal.segment.prompt import VERSION, entries_of, is_chinese, messages_of, schema_of, sentence_of, stripped
 from shoal.segment.truth import CLAIMS_NOTHING, MEDIA, fault
 from shoal.tables import SEGMENT
 
@@ -157,7 +157,7 @@ class ModelNamer:
         for one in facts:
             if one.segment in keep:
                 continue
-            name = clean(entries.get(one.segment, {}).get("name"))
+            name = stripped(entries.get(one.segment, {}).get("name"))
             others = [c for other in facts if other is not one for c in other.categories]
             why = fault(name, one, elsewhere=others, chinese=chinese, same=same) if name else "there is none"
             if not why and _alike(name) in keys:

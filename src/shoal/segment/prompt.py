@@ -86,7 +86,7 @@ def entries_of(answer: Any, numbers: set[int]) -> dict[int, dict[str, Any]]:
     return {s: entries[0] for s, entries in found.items() if len(entries) == 1}
 
 
-def clean(name: Any) -> str:
+def stripped(name: Any) -> str:
     """Return a name without the quotation marks and spaces around it; nothing for what is no text."""
     if not isinstance(name, str):
         return ""

@@ -147,7 +147,7 @@ def amend(
             (part / name).unlink(missing_ok=True)  # a link: writing into it would change the old file
             write(part / name)
             files.to_disk(part / name)
-            head["files"][name] = files.seen(part / name)
+            head["files"][name] = files.entry_of(part / name)
         (part / MANIFEST).unlink()
         files.write_json(head | {"files": dict(sorted(head["files"].items()))}, "manifest", part / MANIFEST)
         files.to_disk(part / MANIFEST)
@@ -239,7 +239,7 @@ def _own_files(folder: Path) -> set[str]:
 
 def _seal(part: Path, manifest: dict[str, Any], kind: Kind) -> None:
     """Write the manifest, last of all, and bring every file to the disk itself."""
-    listed = {path.name: files.seen(path) for path in sorted(part.iterdir())}
+    listed = {path.name: files.entry_of(path) for path in sorted(part.iterdir())}
     head = {"kind": f"shoal {kind.name}", "format": FORMAT, "shoal": version("shoal"), "files": listed, "run": manifest}
     files.write_json(head, "manifest", part / MANIFEST)
     for path in part.iterdir():
@@ -262,7 +262,7 @@ def _manifest_of(folder: Path, kind: Kind) -> dict[str, Any]:
     try:
         head = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise files.damage(folder, MANIFEST, f"cannot be read ({error})") from None
+        raise files.damaged(folder, MANIFEST, f"cannot be read ({error})") from None
     if not isinstance(head, dict) or head.get("kind") != f"shoal {kind.name}":
         raise StoreError(f"{folder} is not a {what}: its {MANIFEST} is another program's. {wrote}")
     if not isinstance(head.get("format"), int) or head["format"] > FORMAT:
@@ -271,5 +271,5 @@ def _manifest_of(folder: Path, kind: Kind) -> dict[str, Any]:
             f"{FORMAT}. Install a newer shoal, or fit again."
         )
     if not isinstance(head.get("files"), dict) or not isinstance(head.get("run"), dict) or "shoal" not in head:
-        raise files.damage(folder, MANIFEST, "lacks a part")
+        raise files.damaged(folder, MANIFEST, "lacks a part")
     return head

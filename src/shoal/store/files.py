@@ -84,17 +84,17 @@ def checked_file(folder: Path, name: str, expected: Any) -> Path:
     """Return the path of a file that is as its folder's manifest says."""
     path = folder / name
     if Path(name).name != name or path.suffix not in (".parquet", ".safetensors", ".json"):
-        raise damage(folder, MANIFEST, f"names a file that cannot be ours, {name!r}")
+        raise damaged(folder, MANIFEST, f"names a file that cannot be ours, {name!r}")
     if not path.is_file():
-        raise damage(folder, name, "is missing")
+        raise damaged(folder, name, "is missing")
     if path.stat().st_size != expected["bytes"]:
-        raise damage(folder, name, f"has {path.stat().st_size:,} bytes instead of {expected['bytes']:,}")
+        raise damaged(folder, name, f"has {path.stat().st_size:,} bytes instead of {expected['bytes']:,}")
     if _sha256(path) != expected["sha256"]:
-        raise damage(folder, name, "has been changed")
+        raise damaged(folder, name, "has been changed")
     return path
 
 
-def damage(folder: Path, name: str, what: str) -> StoreError:
+def damaged(folder: Path, name: str, what: str) -> StoreError:
     """Return the error that says what is wrong with a file."""
     return StoreError(f"The run folder {folder} is damaged: {name} {what}. Copy it again, or fit again.")
 
@@ -104,7 +104,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def seen(path: Path) -> dict[str, Any]:
+def entry_of(path: Path) -> dict[str, Any]:
     """Return what the manifest says of a file."""
     return {"sha256": _sha256(path), "bytes": path.stat().st_size}
 

@@ -1,4 +1,4 @@
-"""What a judge made of names: the share of users matched to each, with its interval, beside chance."""
+"""Blind scores of names: the share of users whom a judge matched to each, with its interval, beside chance."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def scored(
     return Blind(table, float(table["score"].mean()), low, high, chance, judge)  # type: ignore[arg-type]
 
 
-def nothing(names: Mapping[int, str], choices: list[int], judge: str = "embedding") -> Blind:
+def not_judged(names: Mapping[int, str], choices: list[int], judge: str = "embedding") -> Blind:
     """Return scores where nobody was judged: none, with the reason."""
     idle = "speaks of habits alone, which items do not show"
     alone = "none could be judged" if len(choices) > 1 else "no other name to tell it from"
