@@ -108,7 +108,9 @@ def test_steps_that_are_not_taken_are_named(folder):
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./models/mine", "a/b/c", "two words", "", "../x"])
-def test_what_is_neither_folder_nor_hub_name_is_told_without_asking_the_hub(name, offline):
+def test_what_is_neither_folder_nor_hub_name_is_told_without_asking_the_hub(name, offline, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
     with pytest.raises(EncoderError, match="it is no hub name either"):
         find(name)
 
