@@ -350,7 +350,7 @@ def test_where_files_cannot_be_linked_they_are_copied(folder, monkeypatch):
 @pytest.mark.parametrize(
     "raised", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), MemoryError()], ids=repr
 )
-@pytest.mark.parametrize("where", ["write_json", "seen", "to_disk", "swap"])
+@pytest.mark.parametrize("where", ["write_json", "entry_of", "to_disk", "swap"])
 def test_an_amendment_that_goes_wrong_leaves_the_folder_as_it_was(folder, monkeypatch, where, raised):
     before = everything(folder.parent)
 
