@@ -165,16 +165,24 @@ def rules_again(
     both = after.select(USER, *columns).join(before.select(USER, *columns), on=USER, how="full", suffix=" before")
     moved = both.filter(pl.any_horizontal(pl.col(c).ne_missing(pl.col(f"{c} before")) for c in columns))
     touched = {*moved[SEGMENT].drop_nulls(), *moved[f"{SEGMENT} before"].drop_nulls()}
-    for table in (segments, inside):  # what was merged or split, and came back to the same users
-        if table is not None and {RULE, "rule_reason"} <= set(table.columns):
-            bare = table.filter(pl.col(RULE).is_null(), pl.col("rule_reason").is_null(), pl.col(SEGMENT) != UNASSIGNED)
-            touched |= set(bare[SEGMENT])
+    touched |= {number for table in (segments, inside) for number in _emptied(table)}
     if not touched:
         return segments, inside
     # a subsegment is told from the rest of its segment, so that it is about other users where these changed
     below = [] if inside is None else inside.filter(pl.col(PARENT).is_in(sorted(touched)))[SEGMENT].to_list()
     found = readable_rules(after, data, {*touched, *below}, traits=traits)
     return with_rules(segments, found), None if inside is None else with_rules(inside, found)
+
+
+def _emptied(table: pl.DataFrame | None) -> list[int]:
+    """Return which lost what was told of them, such as segments that were merged and split into what they were.
+
+    Where nothing is told of any, the run is one of before, and nothing was lost.
+    """
+    if table is None or RULE not in table.columns:
+        return []
+    told = table.select(SEGMENT, told=pl.col(RULE).is_not_null() | pl.col("rule_reason").is_not_null())
+    return told.filter(~pl.col("told"), pl.col(SEGMENT) != UNASSIGNED)[SEGMENT].to_list() if told["told"].any() else []
 
 
 @dataclass(frozen=True)
