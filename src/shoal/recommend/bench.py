@@ -234,12 +234,12 @@ class Bench:
             self.progress.log("tune  cold items: too few to play them, or nobody liked any; words are not trusted")
             return
         held = held.take(np.sort(users))
-        asked = Asked(held.past)
+        taught = text.taught(Asked(held.past))  # by models that no choice changes
 
         def quality(choice: tuple[float, float]) -> float:
             rest = text.map.trusting(*choice).without(cold, at_most=MOST_TOLD_FROM)
             scores = np.full((held.past.n_users, n_items), np.nan, np.float32)
-            scores[:, cold] = text.as_if_cold(asked, cold, rest)
+            scores[:, cold] = rest.carry(taught[:, rest.warm_], rest.weights(cold))
             return float(np.nanmean(held.ndcg_of(scores)))
 
         has_words = text.map.words is not None and text.map.words.nnz > 0

@@ -192,7 +192,7 @@ class Text:
 
     def score_asked(self, asked: Asked) -> np.ndarray:
         """Return the same, from the teachers' scores that were asked for already."""
-        taught = self._taught(asked)
+        taught = self.taught(asked)
         out = np.empty_like(taught)
         for how, rows in ((self.smooth, self.warm_), (self.map, self.cold_)):
             if len(rows):
@@ -206,9 +206,9 @@ class Text:
         `rest` is the map without them, where it is at hand.
         """
         rest = self.map.without(items) if rest is None else rest
-        return rest.carry(self._taught(asked)[:, rest.warm_], rest.weights(items))
+        return rest.carry(self.taught(asked)[:, rest.warm_], rest.weights(items))
 
-    def _taught(self, asked: Asked) -> np.ndarray:
+    def taught(self, asked: Asked) -> np.ndarray:
         """Return the mean standardised score of the teachers, (users, items)."""
         taught = np.stack([standardise(asked.of(t)) for t in self.teachers])
         mean: np.ndarray = taught.mean(0, dtype=np.float32)
