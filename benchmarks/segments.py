@@ -6,7 +6,7 @@
 
 A tenth of the users are held out whole; 80 % of the events of each are shown, to place the user, and the rest are to be
 found. Encoder, tower and segments are fitted as in `shoal.fit`, on the other users; what a fit does besides is left
-out. The table is `shoal.certify.CERTIFICATE`.
+out. The table is `shoal.certify.CERTIFICATE`; beneath it stand the readable rules.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from shoal.progress import progress
 from shoal.recommend.blend import Blend
 from shoal.segment.namer import contrast
 from shoal.segment.profile import profiles
+from shoal.segment.readable import readable_rules, with_rules
 from shoal.tables import ITEM, NAME, SEGMENT, USER
 
 
@@ -56,7 +57,7 @@ def main() -> None:
     began = time.monotonic()
     learnt = grouped(held.train, config, around)
     print(f"{data.name}: {time.monotonic() - began:.0f} s\n{learnt.segmentation.reason}")
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=200, fmt_str_lengths=80, float_precision=3):
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=200, fmt_str_lengths=160, float_precision=3):
         print(learnt.segmentation.choice)
         show(learnt, held, around)
 
@@ -94,6 +95,12 @@ def show(learnt: Learnt, held: Any, around: Around) -> None:
     told = summary(certificate, parents, scores)
     both = pl.concat([table.select(SEGMENT, NAME, "size"), inside.select(SEGMENT, NAME, "size")])
     print(both.join(told, on=SEGMENT, how="left", maintain_order="left"))
+    rules = with_rules(both, readable_rules(members, learnt.data))
+    print(rules.select(NAME, "rule", "rule_precision", "rule_recall", "rule_share"))
+    for level, part in (("segments", rules.head(table.height)), ("subsegments", rules.tail(-table.height))):
+        print(
+            level, part.select(pl.col("rule").count(), pl.col("rule_precision", "rule_recall", "rule_share").median())
+        )
     print(certificate.filter(pl.col(SEGMENT).is_null()))
     for level in certificate["level"].unique().sort():
         for measure in ("lift ndcg@10", "lift bits"):
